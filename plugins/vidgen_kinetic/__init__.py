@@ -1,0 +1,30 @@
+"""The kinetic world: captioned moving shapes, as a data set and as a scorer that reads a video back into words."""
+
+from __future__ import annotations
+
+from vidgen.hookspecs import hookimpl
+from vidgen.spec import ComponentSpec
+from vidgen_kinetic.config import KineticConfig, KineticScorerConfig
+
+__all__ = ["vidgen_components"]
+
+
+@hookimpl
+def vidgen_components() -> list[ComponentSpec]:
+    """Declare the data set and the scorer."""
+    return [
+        ComponentSpec(
+            kind="data_set",
+            name="kinetic",
+            target="vidgen_kinetic.data:KineticWorld",
+            config=KineticConfig,
+            summary="Captioned moving shapes, drawn on the fly; 28 of 256 triples are held out.",
+        ),
+        ComponentSpec(
+            kind="metric",
+            name="kinetic",
+            target="vidgen_kinetic.scorer:KineticScorer",
+            config=KineticScorerConfig,
+            summary='Reads a video of the kinetic world back into words, or into "none".',
+        ),
+    ]
