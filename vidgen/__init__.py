@@ -1,0 +1,92 @@
+"""vidgen: take a video-generation system apart, swap any part by name, and find out which combination is better.
+
+Names load lazily: ``import vidgen`` imports no torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vidgen.config import Config, config
+    from vidgen.contract import (
+        AutoencoderConfig,
+        AutoencoderContract,
+        DenoiserConfig,
+        DenoiserContract,
+        LatentSpec,
+        Problem,
+        SchedulerConfig,
+        SchedulerContract,
+        TextEncoderConfig,
+        TextEncoderContract,
+        TextSpec,
+    )
+    from vidgen.hookspecs import hookimpl
+    from vidgen.interfaces import (
+        Condition,
+        Denoiser,
+        Prediction,
+        Scheduler,
+        TextEmbedding,
+        TextEncoder,
+        TimeGrid,
+        VideoAutoencoder,
+    )
+    from vidgen.process import Process, ProcessSpec
+    from vidgen.recipe import Recipe, check
+    from vidgen.registry import create, find, list_components, plugins, register
+    from vidgen.sampling.pipeline import Pipeline, compose, load
+    from vidgen.size import Size
+    from vidgen.spec import KINDS, ComponentSpec
+    from vidgen.video import Video
+
+_HOMES = {
+    "vidgen.config": ("Config", "config"),
+    "vidgen.contract": (
+        "AutoencoderConfig",
+        "AutoencoderContract",
+        "DenoiserConfig",
+        "DenoiserContract",
+        "LatentSpec",
+        "Problem",
+        "SchedulerConfig",
+        "SchedulerContract",
+        "TextEncoderConfig",
+        "TextEncoderContract",
+        "TextSpec",
+    ),
+    "vidgen.hookspecs": ("hookimpl",),
+    "vidgen.interfaces": (
+        "Condition",
+        "Denoiser",
+        "Prediction",
+        "Scheduler",
+        "TextEmbedding",
+        "TextEncoder",
+        "TimeGrid",
+        "VideoAutoencoder",
+    ),
+    "vidgen.process": ("Process", "ProcessSpec"),
+    "vidgen.recipe": ("Recipe", "check"),
+    "vidgen.registry": ("create", "find", "list_components", "plugins", "register"),
+    "vidgen.sampling.pipeline": ("Pipeline", "compose", "load"),
+    "vidgen.size": ("Size",),
+    "vidgen.spec": ("KINDS", "ComponentSpec"),
+    "vidgen.video": ("Video",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = sorted([*_HOME_OF, "__version__"])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'vidgen' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)

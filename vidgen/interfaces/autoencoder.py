@@ -1,0 +1,62 @@
+"""The video autoencoder: pixels to latents and back."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from vidgen.contract import AutoencoderConfig, LatentSpec
+
+__all__ = ["VideoAutoencoder"]
+
+
+class VideoAutoencoder(nn.Module, ABC):
+    """Maps videos ``[B, 3, T, H, W]`` in [-1, 1] to latents ``[B, C, t, h, w]`` and back.
+
+    Normalisation is inside: latents that leave `encode` are ready for a denoiser, and nobody outside ever multiplies
+    by a scaling factor. Sizes fit the declared `LatentSpec` (see `LatentSpec.fits`).
+
+    Args:
+        config: The configuration; its `contract` declares the latent space.
+    """
+
+    config: AutoencoderConfig
+
+    def __init__(self, config: AutoencoderConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @property
+    def latent(self) -> LatentSpec:
+        """The declared latent space."""
+        return self.config.contract().latent
+
+    @abstractmethod
+    def encode(self, video: Tensor) -> Tensor:
+        """Return the latents ``[B, C, t, h, w]`` (the posterior's mode) of a video ``[B, 3, T, H, W]``."""
+
+    @abstractmethod
+    def decode(self, latents: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
+        """Return the video ``[B, 3, T, H, W]`` of latents; `generator` serves decoders that draw noise."""
+
+    @abstractmethod
+    def forward_train(self, video: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the reconstruction and the part's own weighted losses (``kl``, ``commitment``), as scalars."""
+
+    def encode_stream(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Encode a clip that arrives in pieces of frames, in bounded memory where `streaming` says so.
+
+        Args:
+            pieces: Parts ``[B, 3, T_i, H, W]`` of one clip in order, of any lengths.
+
+        Yields:
+            Parts of the latents in order.
+        """
+        yield self.encode(torch.cat(list(pieces), dim=2))
+
+    def decode_stream(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Decode latents that arrive in pieces ``[B, C, t_i, h, w]``; yields parts of the video in order."""
+        yield self.decode(torch.cat(list(pieces), dim=2))

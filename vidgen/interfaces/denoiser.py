@@ -1,0 +1,91 @@
+"""The denoiser backbone: noisy latents, time and text to a prediction."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, fields
+from typing import Any
+
+from torch import Tensor, nn
+
+from vidgen.contract import DenoiserConfig, DenoiserContract
+from vidgen.errors import ContractError
+from vidgen.interfaces.text_encoder import TextEmbedding
+from vidgen.size import Size
+
+__all__ = ["Condition", "Denoiser", "Prediction"]
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a denoiser may be told beside the text; each field needs the ability of its name.
+
+    Attributes:
+        fps: Frames a second ``[B]``.
+        given: Given latents and their mask ``[B, C + 1, t, h, w]`` (mask last, 1 = given).
+        image_tokens: ``[B, N, D]``.
+        guidance_embed: Guidance scale ``[B]``.
+    """
+
+    fps: Tensor | None = None
+    given: Tensor | None = None
+    image_tokens: Tensor | None = None
+    guidance_embed: Tensor | None = None
+
+    def check(self, contract: DenoiserContract, name: str) -> None:
+        """Refuse a field whose ability the denoiser lacks.
+
+        Raises:
+            ContractError: Naming the field and the abilities there are.
+        """
+        for field in fields(self):
+            if getattr(self, field.name) is not None and field.name not in contract.abilities:
+                able = ", ".join(sorted(contract.abilities)) or "none"
+                raise ContractError(f"Denoiser {name!r} takes no {field.name!r}; its abilities: {able}.")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """A denoiser's output.
+
+    Attributes:
+        value: ``[B, C, t, h, w]``, meaning what the contract's `prediction` says.
+        log_variance: Learned variance of the same shape, for models that have one.
+    """
+
+    value: Tensor
+    log_variance: Tensor | None = None
+
+
+class Denoiser(nn.Module, ABC):
+    """Predicts from noisy latents in two phases: `prepare` once a video, then `forward` at each step.
+
+    Args:
+        config: The configuration; its `contract` declares latents, text, process, prediction and abilities.
+    """
+
+    config: DenoiserConfig
+
+    def __init__(self, config: DenoiserConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    @abstractmethod
+    def prepare(self, text: TextEmbedding, condition: Condition, size: Size) -> Any:
+        """Compute what does not change along the steps: text keys and values, positions, embeddings.
+
+        Args:
+            text: The prompts' embedding, batch B.
+            condition: What else the denoiser is told.
+            size: Latent size (t, h, w).
+        """
+
+    @abstractmethod
+    def forward(self, x: Tensor, time: Tensor, prepared: Any) -> Prediction:
+        """Predict.
+
+        Args:
+            x: Noisy latents ``[B, C, t, h, w]``.
+            time: ``[B]`` in [0, 1], 0 = clean; or ``[B, t]`` for those with `per_frame_time`.
+            prepared: What `prepare` returned for the same batch and size.
+        """
