@@ -24,6 +24,8 @@ class VideoAutoencoder(nn.Module, ABC):
     """
 
     config: AutoencoderConfig
+    origin: str = "random"
+    """Where the weights come from: a tag, a folder, ``trained``, or ``random``."""
 
     def __init__(self, config: AutoencoderConfig) -> None:
         super().__init__()

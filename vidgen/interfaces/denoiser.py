@@ -65,6 +65,8 @@ class Denoiser(nn.Module, ABC):
     """
 
     config: DenoiserConfig
+    origin: str = "random"
+    """Where the weights come from: a tag, a folder, ``trained``, or ``random``."""
 
     def __init__(self, config: DenoiserConfig) -> None:
         super().__init__()

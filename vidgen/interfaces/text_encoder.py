@@ -54,6 +54,8 @@ class TextEncoder(nn.Module, ABC):
     """
 
     config: TextEncoderConfig
+    origin: str = "random"
+    """Where the weights come from: a tag, a folder, ``trained``, or ``random``."""
 
     def __init__(self, config: TextEncoderConfig) -> None:
         super().__init__()

@@ -1,0 +1,196 @@
+"""Weights on disk: one folder a part (``config.json`` and safetensors), strict loads, atomic writes."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidgen.config import Config
+from vidgen.errors import CheckpointError, UnknownNameError, closest
+from vidgen.registry import build, create, find, list_components
+from vidgen.spec import ComponentSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
+
+__all__ = [
+    "FORMAT_VERSION",
+    "atomic_folder",
+    "default_pretrained",
+    "digest",
+    "load_part",
+    "load_weights",
+    "part_folder",
+    "read_part_config",
+    "save_part",
+]
+
+FORMAT_VERSION = 1
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+@contextlib.contextmanager
+def atomic_folder(folder: str | Path) -> Iterator[Path]:
+    """Write a whole folder under a temporary name beside it, then put it in place.
+
+    A failure or a kill on the way leaves the old folder as it was.
+
+    Raises:
+        CheckpointError: When the place cannot be written, or holds something that vidgen did not write.
+    """
+    folder = Path(folder)
+    ours = not folder.exists() or not any(folder.iterdir()) or (folder / CONFIG).exists()
+    if folder.is_file() or not (ours or (folder / "recipe.toml").exists()):
+        raise CheckpointError(f"{folder} exists and was not written by vidgen; choose another folder or remove it.")
+    new, old = (folder.with_name(f".{folder.name}.{role}-{os.getpid()}") for role in ("new", "old"))
+    try:
+        new.mkdir(parents=True)
+        yield new
+        if folder.exists():
+            folder.rename(old)
+        try:
+            new.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+    except OSError as problem:
+        raise CheckpointError(f"{folder} could not be written ({problem.strerror or problem}); it is as it was.") from problem
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def save_part(part: nn.Module, folder: Path, spec: ComponentSpec) -> None:
+    """Write a part into a folder that exists: its configuration, and its tensors if it has any."""
+    from safetensors.torch import save_file
+
+    settings: Config = part.config  # type: ignore[assignment]
+    head = {"format_version": FORMAT_VERSION, "kind": spec.kind, "name": spec.name}
+    (folder / CONFIG).write_text(json.dumps({**head, "config": settings.to_dict()}, indent=2) + "\n")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in part.state_dict().items()}
+    try:
+        save_file(_without_shared(tensors), folder / WEIGHTS, metadata={"format": "pt"})
+    except Exception as problem:
+        raise CheckpointError(f"{folder / WEIGHTS} could not be written: {problem}.") from problem
+
+
+def _without_shared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give tensors that share memory (tied weights) a copy each, as safetensors wants."""
+    seen: set[int] = set()
+    result = {}
+    for name, tensor in tensors.items():
+        pointer = tensor.untyped_storage().data_ptr()
+        result[name] = tensor.clone() if pointer in seen else tensor
+        seen.add(pointer)
+    return result
+
+
+def read_part_config(spec: ComponentSpec, folder: Path) -> Config:
+    """Read a part's configuration without importing torch.
+
+    Raises:
+        CheckpointError: When the folder holds no such part, another part, or a newer format.
+    """
+    path = folder / CONFIG
+    try:
+        data = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} holds no {CONFIG}; a part's folder has {CONFIG} and {WEIGHTS}.") from None
+    except (OSError, ValueError) as problem:
+        raise CheckpointError(f"{path} cannot be read: {problem}.") from problem
+    if not isinstance(data, dict) or not {"format_version", "kind", "name", "config"} <= data.keys():
+        raise CheckpointError(f"{path} was not written by vidgen; load_published reads other layouts.")
+    if data["format_version"] > FORMAT_VERSION:
+        raise CheckpointError(f"{path} has format {data['format_version']}, newer than {FORMAT_VERSION}: upgrade vidgen.")
+    if (data["kind"], data["name"]) != (spec.kind, spec.name):
+        raise CheckpointError(f"{folder} holds {data['kind']} {data['name']!r}, not {spec.kind} {spec.name!r}.")
+    return spec.config.from_dict(data["config"])
+
+
+def part_folder(kind: str, weights: str | Path) -> Path:
+    """Return the folder of a part's weights, given a registered tag or a folder (of the part or of a pipeline).
+
+    Raises:
+        UnknownNameError: When it is neither, with close matches.
+    """
+    text = str(weights)
+    if text in list_components("pretrained"):
+        root = Path(create("pretrained", text))
+    elif Path(text).is_dir():
+        root = Path(text)
+    else:
+        tags = list_components("pretrained")
+        raise UnknownNameError(
+            f"There are no weights {text!r}: neither a folder nor a tag.{closest(text, tags)} Tags: {', '.join(tags)}."
+        )
+    return root if (root / CONFIG).exists() else root / kind
+
+
+def load_part(spec: ComponentSpec, weights: str | Path) -> Any:
+    """Make a part with the configuration and the tensors of a tag or folder, in evaluation mode, in float32."""
+    folder = part_folder(spec.kind, weights)
+    part = build(spec, read_part_config(spec, folder))
+    load_weights(part, folder / WEIGHTS)
+    part.origin = str(weights)
+    return part
+
+
+def load_weights(part: nn.Module, path: Path) -> None:
+    """Load a safetensors file into a part, strictly.
+
+    Raises:
+        CheckpointError: For a missing or damaged file, and for names or shapes that differ; the first few are named.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path} is missing; is the folder complete?") from None
+    except (OSError, SafetensorError) as problem:
+        raise CheckpointError(f"{path} is damaged or no safetensors file ({problem}); fetch or write it again.") from problem
+    expected = part.state_dict()
+    missing, unexpected = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
+    shapes = [n for n in expected.keys() & tensors.keys() if expected[n].shape != tensors[n].shape]
+    for what, names in (("lacks", missing), ("has unknown", unexpected), ("has other shapes for", sorted(shapes))):
+        if names:
+            some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            raise CheckpointError(f"{path} {what} {some}: it was made for another configuration of this part.")
+    part.load_state_dict(tensors, strict=True)
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """Return eight hexadecimal digits that identify weights (names, shapes and values in bfloat16)."""
+    import torch
+
+    mark = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().to(torch.bfloat16).contiguous()
+        mark.update(f"{name}{tuple(tensor.shape)}".encode())
+        mark.update(tensor.view(torch.uint8).numpy().tobytes())
+    return mark.hexdigest()[:8]
+
+
+def default_pretrained() -> Path:
+    """Return the folder of the shipped default model: the ``pretrained`` component that declares itself the default.
+
+    Raises:
+        UnknownNameError: When no plugin ships one, or several claim to.
+    """
+    tags = [t for t in list_components("pretrained") if getattr(find("pretrained", t).preset(), "default", False)]
+    if len(tags) != 1:
+        claims = f"several claim to be it: {', '.join(tags)}" if tags else "no plugin ships one (see `vidgen plugins`)"
+        raise UnknownNameError(f"There is no single default model: {claims}; name a tag or a folder.")
+    return Path(create("pretrained", tags[0]))
+
+

@@ -1,0 +1,216 @@
+"""A recipe: four slots with their configurations, a whole system as data. Checked without importing torch."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from vidgen.checkpoint import FORMAT_VERSION, part_folder, read_part_config
+from vidgen.config import Config, config, require
+from vidgen.contract import Contracts, DenoiserConfig, Problem, Status, find_problems, must_train
+from vidgen.errors import RecipeError, closest
+from vidgen.registry import Address, find, resolve
+from vidgen.size import Size
+from vidgen.spec import INTERFACES, ComponentSpec
+
+__all__ = ["Recipe", "Sampling", "Slot", "check", "read_tables"]
+
+
+@config
+class Sampling(Config):
+    """Defaults of a pipeline's call.
+
+    Attributes:
+        frames: Frames of a video.
+        height: Pixels.
+        width: Pixels.
+        fps: Frames a second.
+        steps: Solver steps.
+        guidance: Scale of classifier-free guidance; 1 is none.
+    """
+
+    frames: int = 17
+    height: int = 64
+    width: int = 64
+    fps: float = 16.0
+    steps: int = 20
+    guidance: float = 3.0
+
+    def validate(self) -> None:
+        """Check ranges."""
+        for name in ("frames", "height", "width", "steps"):
+            require(getattr(self, name) >= 1, f"Sampling.{name} must be at least 1, not {getattr(self, name)}.")
+        require(self.fps > 0, f"Sampling.fps must be positive, not {self.fps}.")
+
+    @property
+    def size(self) -> Size:
+        """Frames x height x width."""
+        return Size(self.frames, self.height, self.width)
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One part of a recipe: its spec, its configuration, and where its weights come from (None: random)."""
+
+    spec: ComponentSpec
+    config: Config
+    weights: str | None = None
+
+    @classmethod
+    def read(cls, kind: str, value: Any) -> Slot:
+        """Read ``"name/preset@weights"``, a table with name, preset, weights and config, or a configuration.
+
+        Raises:
+            RecipeError: For a table with unknown keys or without a name.
+        """
+        if isinstance(value, Slot):
+            return value
+        if isinstance(value, str):
+            value = {"name": value}
+        if isinstance(value, Config):
+            return cls(spec_of(kind, value), value)
+        if not isinstance(value, Mapping) or "name" not in value:
+            raise RecipeError(f"{kind} must be a name or a table with a name, not {value!r}.")
+        known = ("name", "preset", "weights", "config")
+        for key in value:
+            if key not in known:
+                raise RecipeError(f"{kind} has no key {key!r}.{closest(key, known)} Keys: {', '.join(known)}.")
+        address = Address.parse(value["name"])
+        spec = find(kind, address.name)
+        weights = value.get("weights", address.weights)
+        preset, fields = value.get("preset", address.preset), value.get("config", {})
+        if weights is not None:
+            if preset or fields:
+                raise RecipeError(f"{kind} {spec.name!r}: weights bring their own configuration; leave preset and config.")
+            return cls(spec, read_part_config(spec, part_folder(kind, weights)), str(weights))
+        return cls(spec, resolve(spec, preset, None, fields))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `read` understands."""
+        if self.weights is not None:
+            return {"name": self.spec.name, "weights": self.weights}
+        return {"name": self.spec.name, "config": self.config.to_dict()}
+
+
+def spec_of(kind: str, settings: Config) -> ComponentSpec:
+    """Return the registered component whose configuration class this is.
+
+    Raises:
+        RecipeError: When none has it; says how to register one.
+    """
+    from vidgen.registry import list_components
+
+    for name in list_components(kind):
+        if find(kind, name).config is type(settings):
+            return find(kind, name)
+    raise RecipeError(f"No {kind} has the configuration {type(settings).__name__}; register it: @vidgen.register({kind!r}, name).")
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A whole system as data."""
+
+    autoencoder: Slot
+    denoiser: Slot
+    text_encoder: Slot
+    scheduler: Slot
+    sampling: Sampling = Sampling()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
+        """Read ``{"autoencoder": name or table, ...}``.
+
+        Raises:
+            RecipeError: For unknown keys and missing parts.
+        """
+        known = (*INTERFACES, "sampling", "format_version")
+        for key in data:
+            if key not in known:
+                raise RecipeError(f"A recipe has no {key!r}.{closest(str(key), known)} Keys: {', '.join(known)}.")
+        missing = [kind for kind in INTERFACES if kind not in data]
+        if missing:
+            raise RecipeError(f"The recipe lacks {' and '.join(missing)}; `vidgen list {missing[0]}` shows what there is.")
+        if data.get("format_version", 1) > FORMAT_VERSION:
+            raise RecipeError(f"The recipe has format {data['format_version']}, newer than {FORMAT_VERSION}: upgrade vidgen.")
+        slots = {kind: Slot.read(kind, data[kind]) for kind in INTERFACES}
+        return cls(**slots, sampling=Sampling.from_dict(data.get("sampling", {})))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Recipe:
+        """Read a TOML or JSON file; tables for training (``train``, ``data``) are left aside."""
+        tables = read_tables(path)
+        return cls.from_dict({key: value for key, value in tables.items() if key not in ("train", "data")})
+
+    def slot(self, kind: str) -> Slot:
+        """Return the slot of a kind."""
+        return getattr(self, kind)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `from_dict` reads back."""
+        slots = {kind: self.slot(kind).to_dict() for kind in INTERFACES}
+        return {"format_version": FORMAT_VERSION, **slots, "sampling": self.sampling.to_dict()}
+
+    def contracts(self) -> Contracts:
+        """Return what the four parts declare."""
+        parts = {kind: self.slot(kind).config.contract() for kind in INTERFACES}  # type: ignore[attr-defined]
+        return Contracts(**parts, names={kind: self.slot(kind).spec.name for kind in INTERFACES})
+
+    def problems(self, *, foreign: bool = False, adapt: bool = False) -> list[Problem]:
+        """Return why the parts cannot run together; empty when they fit."""
+        return find_problems(self.contracts(), foreign=foreign, adapt=adapt)
+
+    def status(self) -> Status:
+        """Return what this combination is: native, must be trained, or refused."""
+        if self.problems():
+            return "refused"
+        random = [kind for kind in INTERFACES[:3] if self.slot(kind).weights is None]
+        return "must be trained" if must_train(self.contracts(), random=random) else "native"
+
+    def following(self) -> Recipe:
+        """Return the recipe with everything filled that the denoiser takes from its neighbours."""
+        settings = self.denoiser.config
+        if not isinstance(settings, DenoiserConfig):
+            return self
+        contracts = self.contracts()
+        filled = settings.follow(contracts.autoencoder.latent, contracts.text_encoder.text)
+        return replace(self, denoiser=replace(self.denoiser, config=filled))
+
+
+def read_tables(path: str | Path) -> dict[str, Any]:
+    """Read a TOML or JSON file as plain data.
+
+    Raises:
+        RecipeError: When it is missing, of another kind, or malformed (with the place).
+    """
+    path = Path(path)
+    if path.is_dir():
+        path = path / "recipe.toml"
+    if path.suffix not in (".toml", ".json"):
+        raise RecipeError(f"A recipe is a .toml or .json file, not {path.name!r}.")
+    try:
+        text = path.read_text()
+        data = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except FileNotFoundError:
+        raise RecipeError(f"There is no recipe {path}.") from None
+    except (OSError, ValueError) as problem:
+        raise RecipeError(f"{path} cannot be read: {problem}.") from problem
+    if not isinstance(data, dict):
+        raise RecipeError(f"{path} must hold tables, not {type(data).__name__}.")
+    return data
+
+
+def check(recipe: Recipe | str | Path | Mapping[str, Any]) -> list[Problem]:
+    """Return why the parts of a recipe do not fit; an empty list when they do. Imports no torch.
+
+    Args:
+        recipe: A `Recipe`, a path, or ``{"autoencoder": name, "denoiser": name, ...}``.
+    """
+    if isinstance(recipe, (str, Path)):
+        recipe = Recipe.load(recipe)
+    elif not isinstance(recipe, Recipe):
+        recipe = Recipe.from_dict(recipe)
+    return recipe.problems()

@@ -1,0 +1,394 @@
+"""The pipeline: the one loop that joins four parts."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal, overload
+
+import torch
+from torch import Tensor, nn
+
+from vidgen.checkpoint import atomic_folder, default_pretrained, load_weights, part_folder, save_part
+from vidgen.contract import Status
+from vidgen.errors import CheckpointError, ConfigError, ContractError, SizeError, UnknownNameError
+from vidgen.interfaces import Condition, Denoiser, Scheduler, TextEmbedding, TextEncoder, VideoAutoencoder
+from vidgen.process import Process
+from vidgen.progress import progress
+from vidgen.recipe import Recipe, Sampling, Slot
+from vidgen.registry import build, list_components
+from vidgen.sampling.adapt import adapt_denoiser, adapt_text_encoder
+from vidgen.sampling.device import auto_device, auto_dtype
+from vidgen.sampling.guidance import Guider, as_guider
+from vidgen.size import Size
+from vidgen.spec import INTERFACES
+from vidgen.video import Video
+
+__all__ = ["Pipeline", "compose", "load"]
+
+OnStep = Callable[[int, Tensor], None]
+Fit = Literal["refuse", "pad"]
+
+
+class Pipeline:
+    """Four parts that fit, ready to generate. Made by `compose` or `load`.
+
+    Args:
+        recipe: The system as data, every following field filled.
+        parts: The live parts by kind.
+    """
+
+    def __init__(self, recipe: Recipe, parts: Mapping[str, Any]) -> None:
+        self.recipe = recipe
+        self.autoencoder: VideoAutoencoder = parts["autoencoder"]
+        self.denoiser: Denoiser = parts["denoiser"]
+        self.text_encoder: TextEncoder = parts["text_encoder"]
+        self.scheduler: Scheduler = parts["scheduler"]
+
+    def __repr__(self) -> str:
+        parts = ", ".join(f"{kind}={self.recipe.slot(kind).spec.name!r}" for kind in INTERFACES)
+        return f"Pipeline({parts}, status={self.status!r})"
+
+    @property
+    def sampling(self) -> Sampling:
+        """The defaults of a call."""
+        return self.recipe.sampling
+
+    @property
+    def process(self) -> Process:
+        """The denoiser's process."""
+        return Process(self.denoiser.config.contract().process)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the denoiser is."""
+        return next(self.denoiser.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The floating-point type of the denoiser."""
+        return next(self.denoiser.parameters()).dtype
+
+    @property
+    def random_parts(self) -> list[str]:
+        """Kinds of the parts that have random weights; their output is noise until they are trained."""
+        return [kind for kind in INTERFACES[:3] if getattr(self, kind).origin == "random"]
+
+    @property
+    def status(self) -> Status:
+        """``native``, ``must be trained`` or ``refused`` (composed knowingly with ``foreign=True``)."""
+        if self.recipe.problems():
+            return "refused"
+        return "must be trained" if self.random_parts else self.recipe.status()
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the parts that hold tensors, by kind."""
+        parts = {kind: getattr(self, kind) for kind in INTERFACES}
+        return {kind: part for kind, part in parts.items() if isinstance(part, nn.Module)}
+
+    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | str | None = None) -> Pipeline:
+        """Move the parts. ``device="auto"`` takes an accelerator if there is one, ``dtype="auto"`` what is fast there."""
+        place = auto_device() if device == "auto" else self.device if device is None else torch.device(device)
+        kind = auto_dtype(place) if dtype == "auto" else getattr(torch, dtype) if isinstance(dtype, str) else dtype
+        for module in self.modules().values():
+            module.to(device=place, dtype=kind)
+        return self
+
+    def replace(self, *, foreign: bool = False, adapt: bool = False, **parts: Any) -> Pipeline:
+        """Return a pipeline with other parts (names, configurations or live parts), the rest shared.
+
+        A denoiser with random weights follows its new neighbours; a trained one is checked against them.
+        """
+        unknown = set(parts) - {*INTERFACES, "sampling"}
+        if unknown:
+            raise ConfigError(f"A pipeline has no part {sorted(unknown)[0]!r}; parts: {', '.join(INTERFACES)}.")
+        kept: dict[str, Any] = {kind: getattr(self, kind) for kind in INTERFACES}
+        if "denoiser" not in parts and self.denoiser.origin == "random":
+            slot = self.recipe.denoiser
+            kept["denoiser"] = slot.config.replace(latent_channels=None, text_width=None)
+        return compose(**{**kept, "sampling": self.sampling, **parts}, foreign=foreign, adapt=adapt)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``recipe.toml`` and a folder for each part; an older pipeline there is replaced only at the very end.
+
+        Raises:
+            CheckpointError: When the folder cannot be written or holds something else.
+        """
+        import tomli_w
+
+        with atomic_folder(folder) as new:
+            data = self.recipe.to_dict()
+            for kind in INTERFACES[:3]:
+                (new / kind).mkdir()
+                save_part(getattr(self, kind), new / kind, self.recipe.slot(kind).spec)
+                data[kind] = {"name": self.recipe.slot(kind).spec.name, "weights": "."}
+            (new / "recipe.toml").write_text(tomli_w.dumps(data))
+        return Path(folder)
+
+    @overload
+    def __call__(self, prompts: str, **options: Any) -> Video: ...
+    @overload
+    def __call__(self, prompts: Sequence[str], **options: Any) -> list[Video]: ...
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        prompts: str | Sequence[str],
+        *,
+        frames: int | None = None,
+        height: int | None = None,
+        width: int | None = None,
+        fps: float | None = None,
+        steps: int | None = None,
+        guidance: float | Guider | None = None,
+        negative: str | Sequence[str] = "",
+        seed: int | Sequence[int] | None = None,
+        fit: Fit = "refuse",
+        output: str | Path | None = None,
+        on_step: OnStep | None = None,
+        show_progress: bool | None = None,
+    ) -> Video | list[Video]:
+        """Generate a video of a prompt, or one of each of a list. What is None comes from `sampling`.
+
+        Args:
+            prompts: One prompt or several (one batch).
+            frames: Frames T.
+            height: Pixels H.
+            width: Pixels W.
+            fps: Frames a second of the result.
+            steps: Solver steps.
+            guidance: Scale of classifier-free guidance, or a `Guider`.
+            negative: What to keep away from.
+            seed: Sample i starts from seed + i (or from the i-th of a list); None draws one. It stands in
+                `Video.metadata`, and makes the same noise whatever else is in the batch.
+            fit: ``refuse`` sizes that the parts cannot make (the nearest ones are named), or ``pad`` and crop back.
+            output: Also write it there (the first of a list gets the name itself, the others a number).
+            on_step: Called after each step with the step's index and the latents.
+            show_progress: None shows a bar on a terminal.
+
+        Raises:
+            SizeError: For a size that cannot be made.
+            ConfigError: For an argument out of range.
+        """
+        texts = [prompts] if isinstance(prompts, str) else list(prompts)
+        if not texts or not all(isinstance(text, str) for text in texts):
+            raise ConfigError(f"A prompt is a string, or a non-empty list of strings, not {prompts!r}.")
+        given = {"frames": frames, "height": height, "width": width, "fps": fps, "steps": steps}
+        wanted = self.sampling.replace(**{name: value for name, value in given.items() if value is not None})
+        size = self._fitting(wanted.size, fit)
+        guider = as_guider(self.sampling.guidance if guidance is None else guidance)
+        seeds = _seeds(seed, len(texts))
+        generators = [torch.Generator().manual_seed(one) for one in seeds]
+        latents = self._sample(texts, negative, size, wanted, guider, generators, on_step, show_progress)
+        pixels = self.autoencoder.decode(latents.to(next(self.autoencoder.parameters()).dtype))
+        pixels = pixels[:, :, : wanted.frames, : wanted.height, : wanted.width].float()
+        notes = {"recipe": repr(self)}
+        if self.random_parts:
+            notes["random weights"] = ", ".join(self.random_parts)
+            warnings.warn(f"Random weights: {notes['random weights']}. Train them to get a picture.", stacklevel=2)
+        videos = [
+            Video.from_tensor(one, fps=wanted.fps, clamp=True, metadata={"prompt": text, "seed": one_seed, **notes})
+            for one, text, one_seed in zip(pixels, texts, seeds, strict=True)
+        ]
+        for number, video in enumerate(videos):
+            if output is not None:
+                path = Path(output)
+                video.save(path if number == 0 else path.with_stem(f"{path.stem}-{number}"))
+        return videos[0] if isinstance(prompts, str) else videos
+
+    def _sample(
+        self,
+        texts: list[str],
+        negative: str | Sequence[str],
+        size: Size,
+        wanted: Sampling,
+        guider: Guider,
+        generators: list[torch.Generator],
+        on_step: OnStep | None,
+        show: bool | None,
+    ) -> Tensor:
+        """Run the scheduler over the guided denoiser; returns latents."""
+        latent, contract, process = self.autoencoder.latent, self.denoiser.config.contract(), self.process
+        shape = latent.latent_size(size)
+        against = [negative] * len(texts) if isinstance(negative, str) else list(negative)
+        if len(against) != len(texts):
+            raise ConfigError(f"{len(against)} negative prompts for {len(texts)} prompts; give one, or one each.")
+        embeddings: dict[str, TextEmbedding] = {}
+        prepared: dict[tuple[str, ...], Any] = {}
+        prompts = {"text": texts, "none": against}
+
+        def prepare(branches: tuple[str, ...]) -> Any:
+            if branches not in prepared:
+                for branch in branches:
+                    if branch not in embeddings:
+                        embeddings[branch] = self.text_encoder.encode(prompts[branch]).to(self.device, self.dtype)
+                joined = TextEmbedding.cat([embeddings[branch] for branch in branches])
+                condition = self._condition(len(texts) * len(branches), wanted, contract.abilities)
+                prepared[branches] = self.denoiser.prepare(joined, condition, shape)
+            return prepared[branches]
+
+        step = 0
+
+        def denoise(x: Tensor, t: float) -> Tensor:
+            branches = guider.branches(step, t)
+            inputs = x.to(self.dtype).repeat(len(branches), 1, 1, 1, 1)
+            time = torch.full((len(inputs),), t, device=x.device, dtype=torch.float32)
+            output = self.denoiser(inputs, time, prepare(branches)).value.to(x.dtype)
+            predictions = dict(zip(branches, output.chunk(len(branches)), strict=True))
+            raw = guider.combine(predictions, step, t)
+            return guider.adjust_clean(process.to_clean(contract.prediction, raw, x, t), step, t)
+
+        tokens = Size(*(-(-n // p) for n, p in zip(shape, contract.patch, strict=True))).volume
+        grid = self.scheduler.grid(process, wanted.steps, tokens=tokens)
+        noise = [torch.randn(latent.channels, *shape, generator=generator) for generator in generators]
+        x = grid.begin(torch.stack(noise).to(self.device))
+        with progress("generating", grid.steps, show=show) as advance:
+
+            def after(i: int, value: Tensor) -> None:
+                nonlocal step
+                step = i + 1
+                advance()
+                if on_step is not None:
+                    on_step(i, value)
+
+            return self.scheduler.solve(denoise, x, grid, generators=generators, on_step=after)
+
+    def _condition(self, batch: int, wanted: Sampling, abilities: frozenset[str]) -> Condition:
+        fps = torch.full((batch,), wanted.fps, device=self.device) if "fps" in abilities else None
+        return Condition(fps=fps)
+
+    def _fitting(self, size: Size, fit: Fit) -> Size:
+        """Return the size to make: the wanted one, or a padded one; or refuse."""
+        latent, limit = self.autoencoder.latent, self.denoiser.config.contract().max_latent
+        padded = latent.padded(size)
+        if fit == "refuse" and padded != size:
+            nearest = " or ".join(map(str, latent.nearest(size)))
+            raise SizeError(f"{self.recipe.autoencoder.spec.name!r} cannot make {size}; take {nearest}, or fit='pad'.")
+        if limit is not None and any(a > b for a, b in zip(latent.latent_size(padded), limit, strict=True)):
+            raise SizeError(f"{self.recipe.denoiser.spec.name!r} makes at most {latent.pixel_size(limit)}, not {size}.")
+        return padded
+
+    @torch.inference_mode()
+    def reconstruct(self, video: Video, *, fit: Fit = "pad") -> Video:
+        """Encode and decode a video; sizes that do not fit are padded by replication and cropped back."""
+        from vidgen.sampling.reconstruct import reconstruct
+
+        return reconstruct(self.autoencoder, video, fit=fit)
+
+
+def _seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
+    if seed is None:
+        seed = int(torch.randint(2**31, ()).item())
+    if isinstance(seed, int):
+        return [seed + i for i in range(count)]
+    if len(seed) != count:
+        raise ConfigError(f"{len(seed)} seeds for {count} prompts; give one, or one each.")
+    return list(seed)
+
+
+def compose(
+    *,
+    autoencoder: Any,
+    denoiser: Any,
+    text_encoder: Any,
+    scheduler: Any,
+    sampling: Sampling | Mapping[str, Any] | None = None,
+    foreign: bool = False,
+    adapt: bool = False,
+) -> Pipeline:
+    """Join four parts, each a name (``"wf-vae/tiny@tag"``), a table, a configuration or a live part.
+
+    Contracts are checked before any weight is loaded.
+
+    Args:
+        autoencoder: Pixels to latents.
+        denoiser: The backbone; its latent channels and text width follow the neighbours unless it is trained.
+        text_encoder: Prompts to tokens.
+        scheduler: Solver and grid.
+        sampling: Defaults of a call.
+        foreign: Let trained parts meet spaces that they do not know.
+        adapt: Bridge different channels and widths by trainable projections.
+
+    Raises:
+        ContractError: When parts do not fit; one line a problem, each naming both sides, the field and a remedy.
+    """
+    given = {"autoencoder": autoencoder, "denoiser": denoiser, "text_encoder": text_encoder, "scheduler": scheduler}
+    slots, parts = {}, {}
+    for kind, value in given.items():
+        if isinstance(value, (nn.Module, Scheduler)):
+            parts[kind] = value
+            slot = Slot.read(kind, value.config)
+            origin = getattr(value, "origin", None)
+            slots[kind] = replace(slot, weights=None if origin in (None, "random") else origin)
+        else:
+            slots[kind] = Slot.read(kind, value)
+    defaults = sampling if isinstance(sampling, Sampling) else Sampling.from_dict(sampling or {})
+    recipe = Recipe(**slots, sampling=defaults).following()
+    problems = recipe.problems(foreign=foreign, adapt=adapt)
+    if problems:
+        raise ContractError(" ".join(map(str, problems)))
+    for kind in INTERFACES:
+        parts.setdefault(kind, _make(recipe.slot(kind)))
+    if adapt:
+        parts["text_encoder"] = adapt_text_encoder(parts["text_encoder"], parts["denoiser"])
+        parts["denoiser"] = adapt_denoiser(parts["denoiser"], parts["autoencoder"])
+    return Pipeline(recipe, parts)
+
+
+def _make(slot: Slot) -> Any:
+    part = build(slot.spec, slot.config)
+    if slot.weights is not None:
+        load_weights(part, part_folder(slot.spec.kind, slot.weights) / "model.safetensors")
+        part.origin = slot.weights
+    return part
+
+
+def load(source: str | Path | None = None, *, revision: str | None = None) -> Pipeline:
+    """Load a pipeline: the shipped default, a tag, a folder written by `Pipeline.save`, or a Hub id.
+
+    Args:
+        source: None for the default that a plugin ships.
+        revision: Branch, tag or commit of a Hub repository.
+
+    Raises:
+        CheckpointError: For a folder that is no pipeline, or that cannot be fetched.
+    """
+    if source is None:
+        folder = default_pretrained()
+    elif str(source) in list_components("pretrained"):
+        from vidgen.registry import create
+
+        folder = Path(create("pretrained", str(source)))
+    elif Path(source).exists():
+        folder = Path(source)
+    else:
+        folder = _fetch(str(source), revision)
+    if not (folder / "recipe.toml").exists():
+        raise CheckpointError(f"{folder} is no pipeline: it holds no recipe.toml (see Pipeline.save).")
+    from vidgen.recipe import read_tables
+
+    tables = {key: value for key, value in read_tables(folder).items() if key not in ("train", "data")}
+    for kind in INTERFACES:
+        slot = tables.get(kind)
+        if isinstance(slot, dict) and "weights" in slot and not slot["weights"].startswith("/"):
+            tables[kind] = {**slot, "weights": str(folder / slot["weights"])}
+    recipe = Recipe.from_dict(tables)
+    return compose(**{kind: recipe.slot(kind) for kind in INTERFACES}, sampling=recipe.sampling)
+
+
+def _fetch(source: str, revision: str | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    if not source.count("/") == 1:
+        tags = list_components("pretrained")
+        raise UnknownNameError(f"There is no folder, tag or Hub id {source!r}; tags: {', '.join(tags) or 'none'}.")
+    try:
+        return Path(snapshot_download(source, revision=revision, allow_patterns=["*.toml", "*.json", "*.safetensors"]))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as problem:
+        line = str(problem).splitlines()[0]
+        raise CheckpointError(f"{source!r} is no folder here, and the Hub did not give it: {line}") from problem
+
+
