@@ -1,0 +1,33 @@
+"""Text encoders: two small trained ones, open_clip's text towers and the T5 family."""
+
+from __future__ import annotations
+
+from vidgen.hookspecs import hookimpl
+from vidgen.spec import ComponentSpec
+from vidgen_text.config import BytesConfig, WordsConfig
+from vidgen_text.presets import BYTES, WORDS
+
+__all__ = ["vidgen_components"]
+
+
+@hookimpl
+def vidgen_components() -> list[ComponentSpec]:
+    """Declare the text encoders."""
+    return [
+        ComponentSpec(
+            kind="text_encoder",
+            name="words",
+            target="vidgen_text.words:WordsEncoder",
+            config=WordsConfig,
+            summary="A small transformer over words, trained together with the denoiser.",
+            presets=WORDS,
+        ),
+        ComponentSpec(
+            kind="text_encoder",
+            name="bytes",
+            target="vidgen_text.bytes:BytesEncoder",
+            config=BytesConfig,
+            summary="The same over UTF-8 bytes: every language, every spelling, longer sequences.",
+            presets=BYTES,
+        ),
+    ]

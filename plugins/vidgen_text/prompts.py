@@ -1,0 +1,51 @@
+"""What text encoders do with prompts before they read them. No torch here."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import warnings
+from collections.abc import Sequence
+
+from vidgen.errors import ConfigError
+
+__all__ = ["check_prompts", "split_words", "warn_if_cut"]
+
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+
+
+def split_words(text: str) -> list[str]:
+    """Split text into lower-case words; punctuation is dropped.
+
+    Signs that Unicode counts as equal (a letter with its accent, or both apart) give equal words.
+    """
+    return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
+
+
+def check_prompts(prompts: Sequence[str]) -> list[str]:
+    """Return the prompts as a list.
+
+    Raises:
+        ConfigError: For a bare string (its letters would pass for prompts), for none at all, or for anything else.
+    """
+    if isinstance(prompts, str):
+        raise ConfigError(f"encode() takes a list of prompts, not one string; write [{prompts[:40]!r}].")
+    if not isinstance(prompts, Sequence):
+        raise ConfigError(f"encode() takes a list of prompts, not {type(prompts).__name__}.")
+    if not prompts:
+        raise ConfigError('encode() needs at least one prompt; for none to follow, give the empty one: [""].')
+    for index, prompt in enumerate(prompts):
+        if not isinstance(prompt, str):
+            raise ConfigError(f"Prompt {index} must be a string, not {prompt!r} ({type(prompt).__name__}).")
+    return list(prompts)
+
+
+def warn_if_cut(prompt: str, tokens: int, limit: int) -> None:
+    """Warn when a prompt has more tokens than the encoder reads."""
+    if tokens > limit:
+        start = prompt if len(prompt) <= 40 else prompt[:37] + "..."
+        warnings.warn(
+            f"The prompt {start!r} has {tokens} tokens; the text encoder reads the first {limit} and drops the rest.",
+            UserWarning,
+            stacklevel=4,
+        )
