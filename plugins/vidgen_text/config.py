@@ -29,9 +29,10 @@ class SymbolConfig(TextEncoderConfig):
         """Check the ranges."""
         name = type(self).__name__
         for field in ("width", "heads", "max_tokens"):
-            require(getattr(self, field) >= 1, f"{name}.{field} must be at least 1, not {getattr(self, field)}.")
+            value = getattr(self, field)
+            require(value >= 1, f"{name}.{field} must be at least 1, not {value}.")
         require(self.layers >= 0, f"{name}.layers must be 0 or more, not {self.layers}.")
-        require(self.width % 2 == 0, f"{name}.width must be even, for sine and cosine positions, not {self.width}.")
+        require(self.width % 2 == 0, f"{name}.width must be even (sines and cosines), not {self.width}.")
         require(
             self.width % self.heads == 0,
             f"{name}.width must divide by heads; {self.width} does not divide by {self.heads}.",
@@ -39,11 +40,8 @@ class SymbolConfig(TextEncoderConfig):
 
     def contract(self) -> TextEncoderContract:
         """Return what this text encoder declares."""
-        return TextEncoderContract(
-            text=TextSpec(
-                space=self.space, width=self.width, pooled_width=0, max_tokens=self.max_tokens, padding="masked"
-            )
-        )
+        text = TextSpec(space=self.space, width=self.width, pooled_width=0, max_tokens=self.max_tokens)
+        return TextEncoderContract(text=text)
 
 
 @config
@@ -52,8 +50,8 @@ class WordsConfig(SymbolConfig):
 
     Attributes:
         vocabulary: Words with an embedding of their own, in lower case.
-        buckets: Embeddings that all other words share, by a hash of their letters. 2,053 is prime and lets no two
-            words of the kinetic world's captions meet (a test says so).
+        buckets: Embeddings that all other words share, by a hash of their letters. 2,053 is prime and lets
+            no two words of the kinetic world's captions meet (a test says so).
     """
 
     vocabulary: tuple[str, ...] = ()
@@ -68,7 +66,7 @@ class WordsConfig(SymbolConfig):
         for word in self.vocabulary:
             require(
                 split_words(word) == [word],
-                f"WordsConfig.vocabulary: {word!r} must be one word in lower case, since prompts are read so.",
+                f"WordsConfig.vocabulary: {word!r} must be one word in lower case, as prompts are read.",
             )
 
 

@@ -26,7 +26,8 @@ def check_prompts(prompts: Sequence[str]) -> list[str]:
     """Return the prompts as a list.
 
     Raises:
-        ConfigError: For a bare string (its letters would pass for prompts), for none at all, or for anything else.
+        ConfigError: For a bare string (its letters would pass for prompts), for none at all, or for
+            anything else.
     """
     if isinstance(prompts, str):
         raise ConfigError(f"encode() takes a list of prompts, not one string; write [{prompts[:40]!r}].")
@@ -45,7 +46,7 @@ def warn_if_cut(prompt: str, tokens: int, limit: int) -> None:
     if tokens > limit:
         start = prompt if len(prompt) <= 40 else prompt[:37] + "..."
         warnings.warn(
-            f"The prompt {start!r} has {tokens} tokens; the text encoder reads the first {limit} and drops the rest.",
+            f"The prompt {start!r} has {tokens} tokens; the encoder reads the first {limit}, not the rest.",
             UserWarning,
             stacklevel=4,
         )

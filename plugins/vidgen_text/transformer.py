@@ -1,8 +1,8 @@
 """A small pre-norm transformer over symbols, made to be trained from scratch together with a denoiser.
 
-At the start it hands out the normalised sum of embedding and position, both of unit size: the blocks' last layers
-are zero, so a denoiser finds the bare words from the first step on. (Pre-norm: https://arxiv.org/abs/2002.04745,
-zero-initialised residual branches: https://arxiv.org/abs/2003.04887.)
+At the start it hands out the normalised sum of embedding and position, both of unit size: the blocks' last
+layers are zero, so a denoiser finds the bare words from the first step on. Pre-norm after
+https://arxiv.org/abs/2002.04745, residual branches that start at zero after https://arxiv.org/abs/2003.04887.
 """
 
 from __future__ import annotations
@@ -30,6 +30,22 @@ def sine_positions(length: int, width: int) -> Tensor:
     return torch.cat((angles.sin(), angles.cos()), dim=1) * 2**0.5
 
 
+def _block(config: SymbolConfig) -> nn.TransformerEncoderLayer:
+    block = nn.TransformerEncoderLayer(
+        config.width,
+        config.heads,
+        dim_feedforward=4 * config.width,
+        dropout=0.0,
+        activation="gelu",
+        batch_first=True,
+        norm_first=True,
+    )
+    for last in (block.self_attn.out_proj, block.linear2):
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+    return block
+
+
 class SymbolEncoder(TextEncoder):
     """Symbols to tokens; a subclass says which symbols a prompt has.
 
@@ -39,27 +55,13 @@ class SymbolEncoder(TextEncoder):
     """
 
     config: SymbolConfig
+    positions: Tensor
 
     def __init__(self, config: SymbolConfig, symbols: int) -> None:
         super().__init__(config)
         self.embedding = nn.Embedding(symbols, config.width)
         self.register_buffer("positions", sine_positions(config.max_tokens, config.width), persistent=False)
-        self.blocks = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                config.width,
-                config.heads,
-                dim_feedforward=4 * config.width,
-                dropout=0.0,
-                activation="gelu",
-                batch_first=True,
-                norm_first=True,
-            )
-            for _ in range(config.layers)
-        )
-        for block in self.blocks:
-            for last in (block.self_attn.out_proj, block.linear2):
-                nn.init.zeros_(last.weight)
-                nn.init.zeros_(last.bias)
+        self.blocks = nn.ModuleList(_block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
 
     @abstractmethod
@@ -67,7 +69,7 @@ class SymbolEncoder(TextEncoder):
         """Return the symbols of a prompt, uncut; at least one, for the empty prompt too."""
 
     def encode(self, prompts: Sequence[str]) -> TextEmbedding:
-        """Encode B prompts to the length of the longest; what stands behind a prompt's end is zero and masked."""
+        """Encode B prompts to the length of the longest; behind a prompt's end all is zero and masked."""
         limit = self.config.max_tokens
         rows = []
         for prompt in check_prompts(prompts):
