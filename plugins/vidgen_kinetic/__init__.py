@@ -1,4 +1,4 @@
-"""The kinetic world: captioned moving shapes, as a data set and as a scorer that reads them back into words."""
+"""The kinetic world: captioned moving shapes, as a data set and as a scorer that reads videos into words."""
 
 from __future__ import annotations
 

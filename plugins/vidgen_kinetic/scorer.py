@@ -1,8 +1,8 @@
 """Read a video of the kinetic world back into words, or into "none".
 
 No model and no training: the object is separated from its background by colour, then fitted by the same
-analytic shapes that `world` draws, and its path by the same motions. Every answer needs a good fit *and* a clear
-lead over the second best; otherwise it is "none". Without exactly one object in nearly every frame all is "none".
+analytic shapes that `world` draws, and its path by the same motions. Every answer needs a good fit *and* a
+lead over the second best; otherwise it is "none". Without exactly one object in nearly every frame all is.
 """
 
 from __future__ import annotations
@@ -44,8 +44,9 @@ OTHERS = 0.1  # other things may cover this part of the object's area
 FILLED = 0.6  # more of the frame than this is no object
 LEAST_RADIUS = 0.04  # in shorter sides
 
-OVERLAP = 0.75  # soft intersection over union with the shape, over all frames
-LEAD = 0.03  # by which the best shape must be ahead of the second
+OVERLAP = 0.85  # soft intersection over union with the shape, over all frames
+LEAD = 0.06  # by which the best shape must be ahead of the second
+SHARPEN = 3.0  # steepens edges about their middle, so that blur and noise hardly count
 SIZE_RATIO = 1.25  # a radius within this factor of the size word's
 
 RESIDUAL = 0.05  # root mean square distance from the fitted motion, in shorter sides
@@ -192,11 +193,9 @@ def _find_object(frames: Floats, background: Floats) -> _Object | None:
     colour = np.median(core, axis=0)
     contrast = colour - background
     alpha = off @ contrast / float(contrast @ contrast)
-    covered = blob & (alpha > 0.9)
-    wrong = np.sqrt(np.square(frames - colour).sum(-1)) > FOREGROUND
-    # Compared with the blob without its anti-aliased rim: a second colour is far off the axis.
-    interior = _erode(blob)
-    pure = bool(covered.any()) and (interior & wrong).sum() <= (1 - PURE) * max(int(interior.sum()), 1)
+    # Blur and rims mix the two colours; a third one lies off the line between them.
+    aside = off - np.clip(alpha, 0, 1)[..., None] * contrast
+    pure = bool((np.square(aside[blob]).sum(-1) <= FOREGROUND**2).mean() >= PURE)
     near = _dilate(_dilate(blob))
     return _Object(np.where(near, alpha, 0).astype(np.float32), time, colour, pure)
 
@@ -232,10 +231,6 @@ def _dilate(mask: Bools) -> Bools:
     return grown
 
 
-def _erode(mask: Bools) -> Bools:
-    return ~_dilate(~mask)
-
-
 def _fit_shape(alpha: Floats) -> tuple[str, Floats, Floats, Floats]:
     """Fit every shape to every frame by area and centroid, and compare the overlaps summed over frames.
 
@@ -251,7 +246,7 @@ def _fit_shape(alpha: Floats) -> tuple[str, Floats, Floats, Floats]:
     mass = np.maximum(alpha.sum((1, 2)), 1.0)
     centroid_x = (alpha.sum(1) @ columns) / mass
     centroid_y = (alpha.sum(2) @ rows) / mass
-    mask = np.clip(alpha, 0, 1)
+    mask = _sharpen(alpha)
     fits = []
     for shape in SHAPES:
         radius = np.sqrt(mass / _AREA[shape]).astype(np.float32)
@@ -262,12 +257,17 @@ def _fit_shape(alpha: Floats) -> tuple[str, Floats, Floats, Floats]:
             (rows - centre_y[:, None])[:, :, None],
             radius[:, None, None],
         )
+        template = _sharpen(template)
         overlap = np.minimum(mask, template).sum() / np.maximum(mask, template).sum()
         fits.append((float(overlap), shape, centroid_x, centre_y, radius))
     fits.sort(key=lambda fit: -fit[0])
     (best, shape, *place), (second, *_) = fits[:2]
     x, y, radius = place
     return (shape if best >= OVERLAP and best - second >= LEAD else NONE), x, y, radius
+
+
+def _sharpen(alpha: Floats) -> Floats:
+    return np.clip(SHARPEN * (alpha - 0.5) + 0.5, 0, 1)
 
 
 def _fit_motion(time: Floats, x: Floats, y: Floats, radius: Floats) -> str:

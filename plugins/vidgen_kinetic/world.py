@@ -6,7 +6,7 @@ parts of the frame's shorter side. Every shape spans the square of side 2r about
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -59,6 +59,10 @@ class Scene:
     motion: str
     background: str
     place: tuple[float, float] = (0.5, 0.5)
+
+    def at(self, x: float, y: float) -> Scene:
+        """Return the same scene at another place."""
+        return replace(self, place=(x, y))
 
 
 def caption(scene: Scene, *, image: bool = False) -> str:
