@@ -1,0 +1,73 @@
+"""Reconstruction: a clip through an autoencoder and back, piece by piece, at any size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vidgen.errors import SizeError
+from vidgen.interfaces import VideoAutoencoder
+from vidgen.size import Size
+from vidgen.video import Video
+
+__all__ = ["reconstruct", "reconstruct_stream"]
+
+
+def reconstruct(autoencoder: VideoAutoencoder, video: Video, *, fit: Literal["refuse", "pad"] = "pad") -> Video:
+    """Encode and decode a video in memory.
+
+    Args:
+        autoencoder: The part to go through.
+        video: Any video.
+        fit: ``pad`` replicates the last row, column and frame and crops back; ``refuse`` names the nearest sizes.
+
+    Raises:
+        SizeError: With ``refuse``, for a size that does not fit.
+    """
+    size, latent = Size(len(video), video.height, video.width), autoencoder.latent
+    if fit == "refuse" and not latent.fits(size):
+        raise SizeError(f"The autoencoder takes no {size}; take {' or '.join(map(str, latent.nearest(size)))}, or fit='pad'.")
+    frames = torch.cat(list(reconstruct_stream(autoencoder, [video.tensor()])), dim=2)
+    return Video.from_tensor(frames.cpu(), fps=video.fps, clamp=True)
+
+
+@torch.inference_mode()
+def reconstruct_stream(autoencoder: VideoAutoencoder, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Encode and decode a clip that arrives in pieces, in bounded memory where the autoencoder streams.
+
+    Args:
+        autoencoder: The part to go through.
+        pieces: Parts ``[1, 3, T_i, H, W]`` in [-1, 1], in order.
+
+    Yields:
+        Parts ``[1, 3, T_j, H, W]`` in float32, as many frames in all as came in.
+    """
+    seen = height = width = 0
+    latent = autoencoder.latent
+    place = next(autoencoder.parameters())
+
+    def padded() -> Iterator[Tensor]:
+        nonlocal seen, height, width
+        last = None
+        for piece in pieces:
+            seen += piece.shape[2]
+            height, width = piece.shape[-2:]
+            target = latent.padded(Size(1, height, width))
+            pad = (0, target.width - width, 0, target.height - height, 0, 0)
+            last = torch.nn.functional.pad(piece.to(place), pad, mode="replicate") if any(pad) else piece.to(place)
+            yield last
+        if last is not None:
+            missing = latent.padded(Size(seen, height, width)).frames - seen
+            if missing:
+                yield last[:, :, -1:].expand(-1, -1, missing, -1, -1)
+
+    done = 0
+    for part in autoencoder.decode_stream(autoencoder.encode_stream(padded())):
+        part = part[..., :height, :width].float()
+        keep = min(part.shape[2], seen - done)
+        done += keep
+        if keep:
+            yield part[:, :, :keep]

@@ -1,0 +1,86 @@
+"""Batches by step: which data table, which samples. A pure function of the seed, so that resuming is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from vidgen.data import DataSet
+from vidgen.train.config import DataTable
+
+__all__ = ["Batch", "Batches", "load_batches", "to_unit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one step learns from: videos ``[B, 3, T, H, W]`` in [-1, 1], or their latents, and captions."""
+
+    captions: list[str]
+    video: Tensor | None = None
+    latents: Tensor | None = None
+
+
+def to_unit(frames: np.ndarray) -> Tensor:
+    """Turn uint8 ``[..., T, H, W, 3]`` into float ``[..., 3, T, H, W]`` in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(frames, -1, -4))).float() / 127.5 - 1
+
+
+class Batches(Dataset):
+    """Item k is the whole batch of step k of one process.
+
+    Args:
+        tables: The data tables.
+        sets: The data set of each table.
+        seed: Of the order.
+        rank: This process.
+        caches: Latents of each table's first samples, as memory-mapped arrays; empty for none.
+    """
+
+    def __init__(
+        self,
+        tables: Sequence[DataTable],
+        sets: Sequence[DataSet],
+        *,
+        seed: int,
+        rank: int = 0,
+        caches: Sequence[Tensor] = (),
+    ) -> None:
+        self.tables, self.sets, self.seed, self.rank, self.caches = tables, sets, seed, rank, caches
+        shares = np.array([table.table.share for table in tables])
+        self.shares = shares / shares.sum()
+
+    def __getitem__(self, step: int) -> Batch:
+        # All processes see the same table at a step: their batches have one size.
+        choice = int(np.random.default_rng((self.seed, step)).choice(len(self.tables), p=self.shares))
+        table, data = self.tables[choice], self.sets[choice]
+        known = len(self.caches[choice]) if self.caches else len(data)
+        indices = np.random.default_rng((self.seed, step, self.rank)).integers(known, size=table.table.batch)
+        if self.caches:
+            captions = [data.caption(int(i), table.size, step + 1) for i in indices]
+            return Batch(captions, latents=self.caches[choice][torch.from_numpy(indices)].float())
+        samples = [data.sample(int(i), table.size) for i in indices]
+        video = to_unit(np.stack([sample.video for sample in samples]))
+        return Batch([sample.caption for sample in samples], video=video)
+
+
+def load_batches(batches: Batches, steps: range, *, workers: int) -> DataLoader:
+    """Return a loader over the batches of a range of steps."""
+    return DataLoader(
+        batches,
+        batch_size=None,
+        sampler=steps,
+        num_workers=workers,
+        prefetch_factor=4 if workers else None,
+        collate_fn=_same,
+    )
+
+
+def _same(batch: Batch) -> Batch:
+    return batch
+
+

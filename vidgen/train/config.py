@@ -1,0 +1,191 @@
+"""What a training recipe says beside its parts: the tables ``[train]`` and ``[[data]]``. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from vidgen.config import Config, config, require
+from vidgen.errors import RecipeError, closest
+from vidgen.recipe import Recipe, Sampling, Slot, read_tables
+from vidgen.registry import find, resolve
+from vidgen.size import Size
+from vidgen.spec import INTERFACES, ComponentSpec
+
+__all__ = ["DataConfig", "TrainConfig", "TrainRecipe"]
+
+Part = Literal["autoencoder", "denoiser", "text_encoder"]
+
+
+@config
+class TrainConfig(Config):
+    """How to train.
+
+    Attributes:
+        train: The parts to train: ``["autoencoder"]``, or ``denoiser`` with or without ``text_encoder``.
+        steps: Optimiser steps in all.
+        seed: Of initialisation, data order and noise.
+        optimizer: ``adamw``, or ``muon`` for the hidden matrices beside AdamW for the rest.
+        learning_rate: Of AdamW.
+        muon_learning_rate: Of Muon's matrices.
+        weight_decay: Of both.
+        warmup: Steps of linear warm-up.
+        schedule: Of the learning rate after it; ``linear`` and ``cosine`` end at zero, ``trapezoid`` is constant and
+            falls over the last `decay` of the steps.
+        decay: Part of the steps over which a trapezoid falls.
+        clip: Largest norm of the gradient.
+        ema: Decay of the averaged weights, which are the ones to be used; 0 for none.
+        precision: ``bf16`` autocast, ``fp32``, or ``auto``: what is fast here.
+        accumulate: Batches to an optimiser step.
+        caption_dropout: Part of the captions that are left empty, for classifier-free guidance.
+        time_mean: Mean of the logit-normal times; above 0 leans to noise.
+        time_std: Their standard deviation.
+        reconstruction: Pixel loss of an autoencoder.
+        perceptual: Weight of the multi-scale edge term of an autoencoder.
+        pca: Start an autoencoder that can from the principal components of its data.
+        cache: Samples of each data table whose latents are encoded once and kept on disk; 0 encodes on the fly.
+        workers: Data-loading processes.
+        log_every: Steps between log lines.
+        checkpoint_minutes: Minutes between checkpoints.
+        sample_every: Steps between samples; 0 for none.
+        prompts: What to sample.
+    """
+
+    train: tuple[Part, ...] = ("denoiser", "text_encoder")
+    steps: int = 1000
+    seed: int = 0
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    learning_rate: float = 3e-4
+    muon_learning_rate: float = 0.02
+    weight_decay: float = 0.01
+    warmup: int = 100
+    schedule: Literal["constant", "cosine", "linear", "trapezoid"] = "trapezoid"
+    decay: float = 0.2
+    clip: float = 1.0
+    ema: float = 0.999
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    accumulate: int = 1
+    caption_dropout: float = 0.1
+    time_mean: float = 0.0
+    time_std: float = 1.0
+    reconstruction: Literal["charbonnier", "l1", "mse"] = "charbonnier"
+    perceptual: float = 0.1
+    pca: bool = False
+    cache: int = 0
+    workers: int = 0
+    log_every: int = 20
+    checkpoint_minutes: float = 5.0
+    sample_every: int = 0
+    prompts: tuple[str, ...] = ()
+
+    def validate(self) -> None:
+        """Check ranges and combinations."""
+        require(bool(self.train), "train.train names no part; choose autoencoder, or denoiser (and text_encoder).")
+        mixed = "autoencoder" in self.train and len(self.train) > 1
+        require(not mixed, "train.train: an autoencoder is trained alone; train the denoiser in a recipe of its own.")
+        alone = self.train == ("text_encoder",)
+        require(not alone, "train.train: a text encoder learns with the denoiser; add 'denoiser'.")
+        for name in ("steps", "accumulate", "log_every"):
+            require(getattr(self, name) >= 1, f"train.{name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("caption_dropout", "ema", "decay"):
+            require(0 <= getattr(self, name) <= 1, f"train.{name} must be in [0, 1], not {getattr(self, name)}.")
+        require(self.learning_rate > 0 and self.clip > 0, "train.learning_rate and train.clip must be positive.")
+
+
+@config
+class DataConfig(Config):
+    """One table ``[[data]]``: a data set at one size.
+
+    Attributes:
+        name: The data set's name.
+        size: Frames x height x width.
+        batch: Samples to a batch.
+        share: How often this table gives the batch, relative to the others.
+    """
+
+    name: str
+    size: str
+    batch: int = 8
+    share: float = 1.0
+
+    def validate(self) -> None:
+        """Check ranges."""
+        Size.parse(self.size)
+        require(self.batch >= 1 and self.share > 0, "data.batch must be at least 1 and data.share positive.")
+
+
+@dataclass(frozen=True, slots=True)
+class DataTable:
+    """A data table with its data set's spec and configuration."""
+
+    table: DataConfig
+    spec: ComponentSpec
+    settings: Config
+
+    @property
+    def size(self) -> Size:
+        """The size of its samples."""
+        return Size.parse(self.table.size)
+
+
+@dataclass(frozen=True, slots=True)
+class TrainRecipe:
+    """A recipe to train: parts, how, on what.
+
+    Attributes:
+        slots: The parts by kind; for an autoencoder it alone is needed.
+        sampling: Defaults of the trained pipeline.
+        train: How.
+        data: On what.
+    """
+
+    slots: Mapping[str, Slot]
+    sampling: Sampling
+    train: TrainConfig
+    data: tuple[DataTable, ...]
+
+    @classmethod
+    def load(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> TrainRecipe:
+        """Read a TOML or JSON file.
+
+        Args:
+            path: The file.
+            overrides: Fields of ``[train]`` to change.
+
+        Raises:
+            RecipeError: For a missing table or part, and for unknown keys.
+        """
+        tables = read_tables(path)
+        known = (*INTERFACES, "sampling", "train", "data", "format_version")
+        for key in tables:
+            if key not in known:
+                raise RecipeError(f"{path} has an unknown table {key!r}.{closest(key, known)} Tables: {', '.join(known)}.")
+        if "train" not in tables or not tables.get("data"):
+            raise RecipeError(f"{path} is no training recipe: it needs the tables [train] and [[data]].")
+        settings = TrainConfig.from_dict(tables["train"]).replace(**(overrides or {}))
+        needed = ("autoencoder",) if settings.train == ("autoencoder",) else INTERFACES
+        missing = [kind for kind in needed if kind not in tables]
+        if missing:
+            raise RecipeError(f"{path} lacks {' and '.join(missing)}; training {settings.train[0]} needs {', '.join(needed)}.")
+        slots = {kind: Slot.read(kind, tables[kind]) for kind in needed}
+        sampling = Sampling.from_dict(tables.get("sampling", {}))
+        recipe = cls(slots, sampling, settings, tuple(_data_table(table) for table in tables["data"]))
+        return recipe.following()
+
+    def following(self) -> TrainRecipe:
+        """Return the recipe with everything filled that the denoiser takes from its neighbours."""
+        if "denoiser" not in self.slots:
+            return self
+        whole = Recipe(**self.slots, sampling=self.sampling).following()
+        return TrainRecipe({kind: whole.slot(kind) for kind in INTERFACES}, self.sampling, self.train, self.data)
+
+
+def _data_table(table: Any) -> DataTable:
+    if not isinstance(table, Mapping):
+        raise RecipeError("[[data]] is a list of tables, each with name and size.")
+    own = {key: value for key, value in table.items() if key != "config"}
+    parsed = DataConfig.from_dict(own)
+    spec = find("data_set", parsed.name)
+    return DataTable(parsed, spec, resolve(spec, None, None, table.get("config", {})))

@@ -1,0 +1,94 @@
+"""What is learned: the losses of autoencoders and of denoisers, as modules that hold the parts they train."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from vidgen.interfaces import Condition, Denoiser, TextEncoder, VideoAutoencoder
+from vidgen.process import Process
+from vidgen.size import Size
+from vidgen.train.config import TrainConfig
+
+__all__ = ["AutoencoderObjective", "DenoiserObjective", "edge_loss"]
+
+
+def edge_loss(left: Tensor, right: Tensor, levels: int = 3) -> Tensor:
+    """Return a perceptual distance that needs no weights: differences of edges at several scales.
+
+    The eye follows edges; so the differences between neighbouring pixels in height and width are compared, at full
+    size and at halves of it.
+
+    Args:
+        left: ``[B, 3, T, H, W]``.
+        right: The same shape.
+        levels: Number of scales.
+    """
+    total = left.new_zeros(())
+    for level in range(levels):
+        difference = left - right
+        for axis in (-1, -2):
+            if difference.shape[axis] > 1:
+                total = total + difference.diff(dim=axis).abs().mean()
+        if level + 1 < levels and min(left.shape[-2:]) >= 2:
+            left, right = (nn.functional.avg_pool3d(x, (1, 2, 2)) for x in (left, right))
+    return total / levels
+
+
+class AutoencoderObjective(nn.Module):
+    """Reconstruction, a perceptual term, and the part's own losses (KL, commitment).
+
+    Args:
+        autoencoder: The part to train.
+        settings: How.
+    """
+
+    def __init__(self, autoencoder: VideoAutoencoder, settings: TrainConfig) -> None:
+        super().__init__()
+        self.autoencoder, self.settings = autoencoder, settings
+
+    def forward(self, video: Tensor) -> dict[str, Tensor]:
+        """Return the losses of videos ``[B, 3, T, H, W]`` in [-1, 1]; their sum is to be minimised."""
+        made, losses = self.autoencoder.forward_train(video)
+        made, video = made.float(), video.float()
+        difference = made - video
+        pixel = {
+            "mse": lambda: difference.square().mean(),
+            "l1": lambda: difference.abs().mean(),
+            "charbonnier": lambda: (difference.square() + 1e-4).sqrt().mean(),
+        }[self.settings.reconstruction]()
+        result = {"reconstruction": pixel, **losses}
+        if self.settings.perceptual:
+            result["perceptual"] = self.settings.perceptual * edge_loss(made, video)
+        return result
+
+
+class DenoiserObjective(nn.Module):
+    """The denoiser's regression at random times, with dropped captions.
+
+    Args:
+        denoiser: The part to train.
+        text_encoder: Trained with it, or None where text is embedded outside.
+        settings: How.
+    """
+
+    def __init__(self, denoiser: Denoiser, text_encoder: TextEncoder, settings: TrainConfig) -> None:
+        super().__init__()
+        self.denoiser, self.text_encoder, self.settings = denoiser, text_encoder, settings
+        contract = denoiser.config.contract()
+        self.process, self.prediction = Process(contract.process), contract.prediction
+
+    def forward(self, latents: Tensor, captions: Sequence[str], generator: torch.Generator) -> dict[str, Tensor]:
+        """Return the loss of clean latents ``[B, C, t, h, w]``; all chance comes from a CPU generator."""
+        batch, settings = len(latents), self.settings
+        drop = (torch.rand(batch, generator=generator) < settings.caption_dropout).tolist()
+        text = self.text_encoder.encode(["" if gone else word for gone, word in zip(drop, captions, strict=True)])
+        normal = torch.randn(batch, generator=generator)
+        time = torch.sigmoid(settings.time_mean + settings.time_std * normal).to(latents.device)
+        noise = torch.randn(latents.shape, generator=generator).to(latents)
+        prepared = self.denoiser.prepare(text, Condition(), Size(*latents.shape[2:]))
+        output = self.denoiser(self.process.add_noise(latents, noise, time), time, prepared).value.float()
+        target = self.process.target(self.prediction, latents, noise, time).float()
+        return {"denoising": (output - target).square().mean()}
