@@ -298,7 +298,8 @@ class Video:
         inside = 0 <= top <= self.height - height and 0 <= left <= self.width - width
         if height < 1 or width < 1 or not inside:
             raise SizeError(
-                f"a crop of {height}x{width} at top={top}, left={left} is not within {self.height}x{self.width}"
+                f"a crop of {height}x{width} at top={top}, left={left} "
+                f"does not lie within {self.height}x{self.width}"
             )
         return Video(self._frames[:, top : top + height, left : left + width], self._rate, self.metadata)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import av
 import numpy as np
@@ -81,7 +82,8 @@ def _tone_mapped(coded: np.ndarray, transfer: ColorTrc) -> np.ndarray:
 
 def display_matrix(frame: av.VideoFrame) -> tuple[int, int, int, int] | None:
     """Return (a, b, c, d) of the display matrix (x' = ax + cy, y' = bx + dy), or None without one."""
-    for data in frame.side_data:
+    side_data: Any = frame.side_data
+    for data in side_data:
         if data.type.name == "DISPLAYMATRIX":
             a, b, _, c, d = np.frombuffer(bytes(data), np.int32)[:5].tolist()
             return a, b, c, d

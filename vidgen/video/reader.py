@@ -120,7 +120,17 @@ class VideoReader:
             start: First frame, counted from the beginning of the file at this reader's rate.
             frames: At most this many frames; None reads to the end.
         """
-        return np.stack(list(self._images(start, frames)))
+        expected = self._count(start, frames)
+        images = self._images(start, frames)
+        if not expected:
+            return np.stack(list(images))
+        read, done = np.empty((expected, *self._size, 3), np.uint8), 0
+        for image in images:
+            if done == len(read):  # the index promised fewer
+                read = np.concatenate([read, np.empty_like(read)])
+            read[done] = image
+            done += 1
+        return read[:done]
 
     def _probe(self, fps: float | Fraction | None) -> np.ndarray:
         """Set the rate and return the first frame, upright, as it is in the file."""
@@ -136,7 +146,7 @@ class VideoReader:
             try:
                 for _, frame in source.decoded(container, stream):
                     return _upright(frame)
-            except source.Damage:
+            except source.DamageError:
                 pass
         raise VideoError(f"{self.path}: no frame can be decoded; the file is damaged, get a fresh copy")
 
@@ -199,7 +209,7 @@ class VideoReader:
                     elif not self._native:
                         lasts = self._timing.interval * self.fps
                 damage = self._cut_short()
-            except source.Damage as error:
+            except source.DamageError as error:
                 damage = str(error)
             while shown is not None and tick < position + lasts - early:
                 yield shown

@@ -17,7 +17,7 @@ import numpy as np
 from vidgen.errors import VideoError
 
 __all__ = [
-    "Damage",
+    "DamageError",
     "Timing",
     "decoded",
     "decoded_from",
@@ -32,7 +32,7 @@ _TEXT_ART = {"ansi", "bintext", "idf", "xbin"}  # FFmpeg draws plain text files 
 _FALLBACK_RATE = Fraction(16)
 
 
-class Damage(VideoError):
+class DamageError(VideoError):
     """Decoding stopped before the end of the file; the text says why, without the path."""
 
 
@@ -59,6 +59,7 @@ def exact_rate(fps: float | Fraction) -> Fraction:
 
 
 def require_file(path: Path) -> None:
+    """Refuse what is not a readable, non-empty file."""
     if path.is_dir():
         raise VideoError(f"{path}: is a folder; give the path of one video file")
     if not path.exists():
@@ -88,8 +89,10 @@ def opened(path: Path) -> Iterator[tuple[Any, Any]]:
         # A cover picture inside a music file is a video stream for FFmpeg, not for us.
         streams = [stream for stream in container.streams.video if not _is_cover(stream)]
         if not streams:
-            kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-            raise VideoError(f"{path}: holds no video, only {', '.join(kinds)}; give a video file")
+            kinds = sorted({stream.type for stream in container.streams})
+            raise VideoError(
+                f"{path}: holds no video, only {', '.join(kinds) or 'nothing'}; give a video file"
+            )
         stream = streams[0]
         context = stream.codec_context
         if context is None:
@@ -104,15 +107,15 @@ def _is_cover(stream: Any) -> bool:
 
 
 def decoded(container: Any, stream: Any) -> Iterator[tuple[float | None, Any]]:
-    """Yield (seconds or None, frame); a Damage says why decoding stopped."""
+    """Yield (seconds or None, frame); a DamageError says why decoding stopped."""
     try:
         for packet in container.demux(stream):
             if packet.is_corrupt:
-                raise Damage("decoding fails (data missing)")
+                raise DamageError("decoding fails (data missing)")
             for frame in packet.decode():
                 yield frame.time, frame
     except (av.FFmpegError, MemoryError) as error:
-        raise Damage(f"decoding fails ({_reason(error)})") from error
+        raise DamageError(f"decoding fails ({_reason(error)})") from error
 
 
 def decoded_from(
@@ -126,7 +129,7 @@ def decoded_from(
             container.seek(int(early / stream.time_base), stream=stream, backward=True)
             frames = _timed(decoded(container, stream), timing)
             first = next(frames, None)
-        except (av.FFmpegError, Damage):
+        except (av.FFmpegError, DamageError):
             first = None
         if first is not None and first[1].pts is not None and first[0] <= early + 1e-6:
             yield first
@@ -208,6 +211,7 @@ def scan(path: Path) -> Timing:
 
 
 def stored_metadata(container: Any) -> dict[str, Any]:
+    """Return what `VideoWriter` stored in the file, empty for files of others."""
     comment = next((v for k, v in container.metadata.items() if k.lower() == "comment"), "")
     try:
         stored = json.loads(comment)["vidgen"]

@@ -208,7 +208,7 @@ class Encoder:
             self._stream = self._begin(height, width)
         _require_size((height, width), (self._stream.height, self._stream.width))
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
-            format=self._stream.pix_fmt, dst_colorspace="itu709", dst_color_range="mpeg"
+            format=self._stream.pix_fmt, dst_colorspace="itu709", dst_color_range="MPEG"
         )
         picture.pts, picture.time_base = self._count, 1 / self._rate
         self._count += 1
@@ -333,7 +333,8 @@ def write_gif(file: Any, frames: np.ndarray, rate: Fraction) -> None:
     delays = {begins: ends - begins for begins, ends in itertools.pairwise(times)}
     for index, frame in enumerate(frames):
         coded = Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
-        picture = av.VideoFrame.from_ndarray((np.asarray(coded), colours), format="pal8")
+        paletted: Any = (np.asarray(coded), colours)
+        picture = av.VideoFrame.from_ndarray(paletted, format="pal8")
         picture.pts, picture.time_base = times[index], Fraction(1, 100)
         _mux_gif(container, stream.encode(picture), delays)
     _mux_gif(container, stream.encode(), delays)
