@@ -9,7 +9,7 @@ import math
 import os
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -240,7 +240,22 @@ class Encoder:
         return stream
 
 
-Finisher = Callable[[Any, np.ndarray], None]
+class _Frames(Sequence[np.ndarray]):
+    """Frames in an open file, read one at a time: a memory map would count as resident memory."""
+
+    def __init__(self, file: Any, shape: tuple[int, ...]) -> None:
+        self._file, self.shape = file, shape
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, index: Any) -> Any:
+        size = math.prod(self.shape[1:])
+        self._file.seek(range(len(self))[index] * size)
+        return np.frombuffer(self._file.read(size), np.uint8).reshape(self.shape[1:])
+
+
+Finisher = Callable[[Any, _Frames], None]
 
 
 class _Spool:
@@ -261,8 +276,7 @@ class _Spool:
     def finish(self) -> None:
         _require_frames(self._count)
         self._spool.flush()
-        frames = np.memmap(self._spool, np.uint8, "r", shape=(self._count, *self._shape))
-        self._finisher(self._file, frames)
+        self._finisher(self._file, _Frames(self._spool, (self._count, *self._shape)))
         self._spool.close()
 
     def drop(self) -> None:
@@ -287,17 +301,18 @@ def stored_comment(metadata: Mapping[str, Any] | None) -> str:
 
 
 def _finisher(format: str, rate: Fraction, strip: int | None, comment: str) -> Finisher:
-    def gif(file: Any, frames: np.ndarray) -> None:
-        write_gif(file, frames, rate)
+    def gif(file: Any, frames: _Frames) -> None:
+        _write_gif(file, frames, rate)
 
-    def npy(file: Any, frames: np.ndarray) -> None:
+    def npy(file: Any, frames: _Frames) -> None:
         header = {"descr": "|u1", "fortran_order": False, "shape": frames.shape}
         np.lib.format.write_array_header_1_0(file, header)
         for frame in frames:
             file.write(frame.tobytes())
 
-    def image(file: Any, frames: np.ndarray) -> None:
-        picture = Image.fromarray(np.concatenate(list(evenly(frames, strip or len(frames))), axis=1))
+    def image(file: Any, frames: _Frames) -> None:
+        shown = [frames[index] for index in _evenly(len(frames), strip or len(frames))]
+        picture = Image.fromarray(np.concatenate(shown, axis=1))
         if format == "png":
             info = PngInfo()
             if comment:
@@ -309,30 +324,33 @@ def _finisher(format: str, rate: Fraction, strip: int | None, comment: str) -> F
     return {"gif": gif, "npy": npy}.get(format, image)
 
 
-def evenly(frames: np.ndarray, count: int) -> np.ndarray:
-    """Take at most ``count`` frames of [T, ...], evenly spaced, the first and the last among them."""
-    if count >= len(frames):
-        return frames
-    return frames[np.rint(np.linspace(0, len(frames) - 1, count)).astype(int)]
+def _evenly(total: int, count: int) -> list[int]:
+    """Return at most ``count`` of ``total`` indices, evenly spaced, the first and the last among them."""
+    if count >= total:
+        return list(range(total))
+    return np.rint(np.linspace(0, total - 1, count)).astype(int).tolist()
 
 
-def write_gif(file: Any, frames: np.ndarray, rate: Fraction) -> None:
+def _write_gif(file: Any, frames: _Frames, rate: Fraction) -> None:
     """Write uint8 [T, H, W, 3] as a GIF with one palette for the whole clip."""
     if rate > _GIF_FASTEST:
         ticks = math.ceil(len(frames) * _GIF_FASTEST / rate)
-        frames, rate = _thinned(frames, [int(tick * rate / _GIF_FASTEST) for tick in range(ticks)])
+        chosen = [int(tick * rate / _GIF_FASTEST) for tick in range(ticks)]
+        rate = Fraction(_GIF_FASTEST)
+    else:
+        chosen = list(range(len(frames)))
     palette = _palette(frames)
     colours = np.full((256, 4), 255, np.uint8)
     table = np.array(palette.getpalette("RGB"), np.uint8).reshape(-1, 3)
     colours[: len(table), 1:] = table  # ARGB
     container = av.open(file, "w", format="gif")
     stream: Any = container.add_stream("gif", rate=100)
-    stream.height, stream.width, stream.pix_fmt = frames.shape[1], frames.shape[2], "pal8"
+    stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "pal8"
     # A GIF counts in hundredths of a second: rounding the times keeps the delays right on average.
-    times = [round(index * 100 / rate) for index in range(len(frames) + 1)]
+    times = [round(tick * 100 / rate) for tick in range(len(chosen) + 1)]
     delays = {begins: ends - begins for begins, ends in itertools.pairwise(times)}
-    for index, frame in enumerate(frames):
-        coded = Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
+    for index, source in enumerate(chosen):
+        coded = Image.fromarray(frames[source]).quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
         paletted: Any = (np.asarray(coded), colours)
         picture = av.VideoFrame.from_ndarray(paletted, format="pal8")
         picture.pts, picture.time_base = times[index], Fraction(1, 100)
@@ -341,22 +359,18 @@ def write_gif(file: Any, frames: np.ndarray, rate: Fraction) -> None:
     container.close()
 
 
-def _thinned(frames: np.ndarray, indices: list[int]) -> tuple[np.ndarray, Fraction]:
-    return frames[indices], Fraction(_GIF_FASTEST)
-
-
 def _mux_gif(container: Any, packets: list[Any], delays: Mapping[int, int]) -> None:
     for packet in packets:
         packet.duration = delays[packet.pts]  # else the last frame flashes by
         container.mux(packet)
 
 
-def _palette(frames: np.ndarray) -> Image.Image:
-    """Choose 256 colours from at most 32 evenly taken frames, about 500,000 pixels in all."""
-    sample = evenly(frames, 32)
-    step = max(1, math.ceil(math.sqrt(sample[..., 0].size / 500_000)))
-    mosaic = np.concatenate(list(sample[:, ::step, ::step]), axis=1)
-    return Image.fromarray(mosaic).quantize(256, method=Image.Quantize.MEDIANCUT)
+def _palette(frames: Sequence[np.ndarray]) -> Image.Image:
+    """Choose 256 colours from at most 32 evenly taken frames, about 100,000 pixels in all."""
+    indices = _evenly(len(frames), 32)
+    step = max(1, math.ceil(math.sqrt(len(indices) * frames[0][..., 0].size / 100_000)))
+    mosaic = np.concatenate([frames[index][::step, ::step] for index in indices], axis=1)
+    return Image.fromarray(mosaic).quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1)
 
 
 def _require_size(size: tuple[int, ...], first: tuple[int, ...]) -> None:

@@ -41,7 +41,7 @@ def encode() -> Callable[..., None]:
         turn: tuple[int, bool, bool] | None = None,
         tags: dict[str, int] | None = None,
     ) -> None:
-        container = av.open(str(path), "w")
+        container = av.open(str(path), "w", options={"movflags": "faststart"})  # the index comes first
         stream: Any = container.add_stream(codec, rate=1 / time_base)
         stream.height, stream.width, stream.pix_fmt = *frames[0].shape[:2], pix_fmt
         stream.options = {"crf": "6"} if options is None else options
