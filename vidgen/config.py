@@ -89,7 +89,8 @@ def check_config_class(cls: type) -> None:
     if not (isinstance(cls, type) and issubclass(cls, Config)):
         raise ConfigError(f"{cls!r} is no vidgen Config; derive from vidgen.Config.")
     own = cls.__dict__.get("__dataclass_params__")
-    if own is None or not (own.frozen and own.kw_only):
+    # Python 3.11 keeps no kw_only among the parameters, so the fields are asked.
+    if own is None or not (own.frozen and all(field.kw_only for field in dataclasses.fields(cls))):
         raise ConfigError(f"{cls.__name__} must carry the decorator @vidgen.config (frozen, keyword-only).")
 
 
