@@ -160,8 +160,9 @@ def coverage(shape: str, x: Floats, y: Floats, radius: Floats) -> Floats:
     if shape == "square":
         return _ramp(wide) * _ramp(high)
     if shape == "triangle":
-        side = (0.5 * (y + radius) - np.abs(x)) * np.float32(2 / np.sqrt(5))
-        return _ramp(np.minimum(side, radius - y))
+        slant = np.float32(2 / np.sqrt(5))
+        left, right = (_ramp(slant * (0.5 * (y + radius) + side)) for side in (x, -x))
+        return np.maximum(left + right - 1, 0) * _ramp(radius - y)
     cut = np.float32(1 - _ARM) * radius
     thin_x, thin_y = _ramp(wide - cut), _ramp(high - cut)
     return _ramp(wide) * thin_y + thin_x * _ramp(high) - thin_x * thin_y
