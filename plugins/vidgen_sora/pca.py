@@ -1,0 +1,78 @@
+"""Principal components of 4x8x8 blocks: the autoencoder's linear start and the yardstick it has to beat."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vidgen.errors import VideoError
+from vidgen_sora.autoencoder import SoraVAE, from_blocks, repeat_first, to_blocks
+from vidgen_sora.config import TIME_STRIDE
+
+__all__ = ["BlockPCA", "fit_pca", "initialise_from_pca"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockPCA:
+    """The leading components of blocks of pixels.
+
+    Attributes:
+        mean: Mean block ``[768]``.
+        basis: Orthonormal components as columns ``[768, C]``, the strongest first.
+        std: Standard deviation along each, ``[C]``.
+    """
+
+    mean: Tensor
+    basis: Tensor
+    std: Tensor
+
+    def reconstruct(self, video: Tensor) -> Tensor:
+        """Project a video ``[B, 3, 1 + 4k, 8h, 8w]`` in [-1, 1] on the components and come back."""
+        blocks = to_blocks(repeat_first(video)) - self.mean
+        return from_blocks(blocks @ self.basis @ self.basis.T + self.mean)[:, :, TIME_STRIDE - 1 :]
+
+
+def fit_pca(videos: Iterable[Tensor], components: int = 16) -> BlockPCA:
+    """Fit to videos ``[B, 3, 1 + 4k, 8h, 8w]`` in [-1, 1]; each counts alike, whatever its size.
+
+    Raises:
+        VideoError: When there is no video.
+    """
+    means, moments = [], []
+    for video in videos:
+        blocks = to_blocks(repeat_first(video)).flatten(0, -2).double()
+        means.append(blocks.mean(0))
+        moments.append(blocks.T @ blocks / len(blocks))
+    if not means:
+        raise VideoError("PCA needs at least one video to fit.")
+    mean = torch.stack(means).mean(0)
+    covariance = torch.stack(moments).mean(0) - torch.outer(mean, mean)
+    values, vectors = torch.linalg.eigh(covariance)
+    std = values.flip(0)[:components].clamp(min=1e-8).sqrt()
+    return BlockPCA(mean=mean.float(), basis=vectors.flip(1)[:, :components].float(), std=std.float())
+
+
+@torch.no_grad()
+def initialise_from_pca(autoencoder: SoraVAE, pca: BlockPCA) -> None:
+    """Let a fresh autoencoder's linear maps be the whitened components: it then equals `BlockPCA.reconstruct`.
+
+    Args:
+        autoencoder: To be changed; its residual nets still give zero.
+        pca: With as many components as the latents have channels.
+
+    Raises:
+        VideoError: When the numbers of components and of channels differ.
+    """
+    channels = autoencoder.config.latent_channels
+    if pca.basis.shape[1] != channels:
+        raise VideoError(
+            f"The PCA has {pca.basis.shape[1]} components, the autoencoder {channels}; fit as many."
+        )
+    whiten = (pca.basis / pca.std).T
+    autoencoder.encoder_linear.weight.copy_(whiten)
+    autoencoder.encoder_linear.bias.copy_(-whiten @ pca.mean)
+    autoencoder.decoder_linear.weight.copy_(pca.basis * pca.std)
+    autoencoder.decoder_linear.bias.copy_(pca.mean)
