@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vidgen.hookspecs import hookimpl
 from vidgen.spec import ComponentSpec
-from vidgen_text.config import BytesConfig, WordsConfig
-from vidgen_text.presets import BYTES, WORDS
+from vidgen_text.config import BytesConfig, OpenClipConfig, T5Config, WordsConfig
+from vidgen_text.presets import BYTES, OPEN_CLIP, T5, WORDS
 
 __all__ = ["vidgen_components"]
 
@@ -29,5 +29,21 @@ def vidgen_components() -> list[ComponentSpec]:
             config=BytesConfig,
             summary="The same over UTF-8 bytes: every language, every spelling, longer sequences.",
             presets=BYTES,
+        ),
+        ComponentSpec(
+            kind="text_encoder",
+            name="open-clip",
+            target="vidgen_text.open_clip:OpenClipEncoder",
+            config=OpenClipConfig,
+            summary="Any text tower that open_clip knows, with tokens and the pooled vector.",
+            presets=OPEN_CLIP,
+        ),
+        ComponentSpec(
+            kind="text_encoder",
+            name="t5",
+            target="vidgen_text.t5:T5Encoder",
+            config=T5Config,
+            summary="The encoders of T5, mT5 and UMT5, by transformers.",
+            presets=T5,
         ),
     ]

@@ -22,4 +22,4 @@ class BytesEncoder(SymbolEncoder):
 
     def symbols(self, prompt: str) -> list[int]:
         """Return the bytes' numbers: 0 says that there is none, then the 256 bytes."""
-        return [1 + byte for byte in prompt.encode("utf-8", "replace")] or [0]
+        return [1 + byte for byte in prompt.encode()] or [0]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any, Literal
+
 from vidgen.config import config, require
 from vidgen.contract import TextEncoderConfig, TextEncoderContract, TextSpec
+from vidgen_text.open_clip_table import read_model
 from vidgen_text.prompts import split_words
 
-__all__ = ["BytesConfig", "WordsConfig"]
+__all__ = ["BytesConfig", "OpenClipConfig", "T5Config", "WordsConfig"]
 
 
 @config
@@ -75,3 +79,160 @@ class BytesConfig(SymbolConfig):
     """Settings of the byte encoder."""
 
     max_tokens: int = 128
+
+
+@config
+class OpenClipConfig(TextEncoderConfig):
+    """Settings of a text tower of open_clip; the last fields replace the table's own sizes, for small towers.
+
+    Attributes:
+        model: A model of open_clip's table.
+        pretrained: Empty for random weights, else a tag of open_clip or a file of weights of the whole model.
+        layer: `last`, or `penultimate`: the block before the last, then the final norm (as Stable Diffusion 2 and
+            VideoCrafter2 read it). The pooled vector always comes from the last.
+        tokenizer: A folder or hub id to read the tokenizer from, for models whose own is on the hub.
+        width: Width of the tokens.
+        layers: Transformer blocks.
+        heads: Attention heads.
+        context_length: Tokens of every prompt, padding among them.
+        embed_dim: Width of the pooled vector.
+    """
+
+    model: str = "ViT-B-32"
+    pretrained: str = ""
+    layer: Literal["last", "penultimate"] = "last"
+    tokenizer: str = ""
+    width: int | None = None
+    layers: int | None = None
+    heads: int | None = None
+    context_length: int | None = None
+    embed_dim: int | None = None
+
+    def validate(self) -> None:
+        """Check the model's name, and the sizes that replace its own."""
+        changed = [name for name in (*_TEXT_SIZES, "embed_dim") if getattr(self, name) is not None]
+        require(
+            not (changed and self.pretrained),
+            f"OpenClipConfig: pretrained weights have their own sizes; leave {', '.join(changed)} out.",
+        )
+        for name in changed:
+            value = getattr(self, name)
+            require(value >= 1, f"OpenClipConfig.{name} must be at least 1, not {value}.")
+        table = self.table()
+        if table is None:
+            return
+        text = table["text_cfg"]
+        if "hf_model_name" in text:
+            require(
+                not changed,
+                f"OpenClipConfig: {self.model} has a tower with sizes of its own; leave them out.",
+            )
+            require(self.layer == "last", f"OpenClipConfig.layer: {self.model} offers only 'last'.")
+            return
+        width, heads, layers = (text.get(name, _CLIP_TEXT[name]) for name in ("width", "heads", "layers"))
+        require(
+            width % heads == 0, f"OpenClipConfig.width must divide by heads; {width} does not by {heads}."
+        )
+        require(
+            layers >= 2 or self.layer == "last", "OpenClipConfig.layer: one block has no penultimate one."
+        )
+
+    def table(self) -> dict[str, Any] | None:
+        """Return the model's table with the replaced sizes; None when open_clip is not installed."""
+        table = read_model(self.model)
+        if table is not None:
+            if self.embed_dim is not None:
+                table["embed_dim"] = self.embed_dim
+            sizes = {name: getattr(self, name) for name in _TEXT_SIZES}
+            table["text_cfg"].update({name: size for name, size in sizes.items() if size is not None})
+        return table
+
+    def contract(self) -> TextEncoderContract:
+        """Return what this text encoder declares, as far as open_clip's table tells."""
+        # Weights from a file have no name: their space is a digest, known once they are loaded.
+        known = not Path(self.pretrained).is_file()
+        named = f"open-clip/{self.model}/{self.pretrained}/{self.layer}" if known else None
+        space = self.space or (named if self.pretrained else "")
+        table = self.table()
+        if table is None:
+            return TextEncoderContract(text=TextSpec(space=space, padding="attended"))
+        text, pooled = table["text_cfg"], table["embed_dim"]
+        from_hub = "hf_model_name" in text
+        width = None if from_hub else text.get("width", _CLIP_TEXT["width"])
+        if text.get("proj_type") == "none" and not from_hub:
+            pooled = width
+        length = text.get("context_length", _CLIP_TEXT["context_length"])
+        return TextEncoderContract(
+            text=TextSpec(
+                space=space, width=width, pooled_width=pooled, max_tokens=length, padding="attended"
+            )
+        )
+
+
+_TEXT_SIZES = ("width", "layers", "heads", "context_length")
+_CLIP_TEXT = {"width": 512, "layers": 12, "heads": 8, "context_length": 77}
+"""What open_clip takes for a size that its table leaves out."""
+
+
+@config
+class T5Config(TextEncoderConfig):
+    """Settings of the encoder half of T5, mT5 or UMT5.
+
+    Attributes:
+        family: Which of the three; UMT5 has position biases in every layer.
+        source: A folder or hub id with the tokenizer, and with the weights when `pretrained`; empty for bytes as
+            tokens (ByT5's), which need no file. A folder may hold `tokenizer` and `text_encoder` apart.
+        pretrained: Load the weights from `source` too; else they are random.
+        vocabulary: Number of symbols.
+        width: Width D of the tokens.
+        layers: Transformer blocks.
+        heads: Attention heads.
+        head_width: Width of a head.
+        hidden: Width inside the feed-forward layers.
+        gated: Gated GELU (all but the first T5 of 2019), else ReLU.
+        max_tokens: Longest prompt with its end mark; what is longer is cut with a warning.
+        padding: `masked`: to the longest prompt, to be ignored. `zeros`: zero vectors up to `max_tokens` (Wan).
+            `attended`: padding up to `max_tokens` that is attended to in here as well (CogVideoX).
+    """
+
+    family: Literal["t5", "mt5", "umt5"] = "t5"
+    source: str = ""
+    pretrained: bool = False
+    vocabulary: int = 384
+    width: int = 64
+    layers: int = 2
+    heads: int = 4
+    head_width: int = 16
+    hidden: int = 128
+    gated: bool = True
+    max_tokens: int = 128
+    padding: Literal["masked", "zeros", "attended"] = "masked"
+
+    def validate(self) -> None:
+        """Check the ranges."""
+        for name in ("vocabulary", "width", "layers", "heads", "head_width", "hidden", "max_tokens"):
+            value = getattr(self, name)
+            require(value >= 1, f"T5Config.{name} must be at least 1, not {value}.")
+        require(self.max_tokens >= 2, "T5Config.max_tokens must be at least 2: one token and the end mark.")
+        require(
+            bool(self.source) or not self.pretrained,
+            "T5Config.pretrained needs a source: a folder or hub id with weights and tokenizer.",
+        )
+        require(
+            bool(self.source) or self.vocabulary >= 384,
+            f"T5Config.vocabulary must be at least 384 for bytes as tokens, not {self.vocabulary}; or give a source.",
+        )
+
+    def contract(self) -> TextEncoderContract:
+        """Return what this text encoder declares; a hub id names its space (`umt5-xxl/last`)."""
+        # A folder's name says nothing about the weights in it: their space is a digest, known once they are loaded.
+        named = None if Path(self.source).is_dir() else f"{self.source.rpartition('/')[2]}/last"
+        return TextEncoderContract(
+            text=TextSpec(
+                space=self.space or (named if self.pretrained else ""),
+                width=self.width,
+                pooled_width=0,
+                max_tokens=self.max_tokens,
+                padding=self.padding,
+            )
+        )

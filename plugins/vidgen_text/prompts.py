@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from vidgen.errors import ConfigError
 
-__all__ = ["check_prompts", "split_words", "warn_if_cut"]
+__all__ = ["check_prompts", "first_line", "split_words", "warn_if_cut"]
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
@@ -23,7 +23,7 @@ def split_words(text: str) -> list[str]:
 
 
 def check_prompts(prompts: Sequence[str]) -> list[str]:
-    """Return the prompts as a list.
+    """Return the prompts as a list, fit for UTF-8: a lone surrogate, left by a broken decoding, becomes ``?``.
 
     Raises:
         ConfigError: For a bare string (its letters would pass for prompts), for none at all, or for
@@ -38,7 +38,7 @@ def check_prompts(prompts: Sequence[str]) -> list[str]:
     for index, prompt in enumerate(prompts):
         if not isinstance(prompt, str):
             raise ConfigError(f"Prompt {index} must be a string, not {prompt!r} ({type(prompt).__name__}).")
-    return list(prompts)
+    return [prompt.encode("utf-8", "replace").decode() for prompt in prompts]
 
 
 def warn_if_cut(prompt: str, tokens: int, limit: int) -> None:
@@ -50,3 +50,9 @@ def warn_if_cut(prompt: str, tokens: int, limit: int) -> None:
             UserWarning,
             stacklevel=4,
         )
+
+
+def first_line(problem: BaseException) -> str:
+    """Return the first line of an error's text, without its full stop, to stand inside a sentence."""
+    text = str(problem).strip() or type(problem).__name__
+    return text.split("\n")[0].strip().rstrip(".")

@@ -33,4 +33,4 @@ class WordsEncoder(SymbolEncoder):
         if known is not None:
             return known
         # CRC-32 because it is the same on every machine and in every run, which Python's hash() is not.
-        return 1 + len(self.ids) + zlib.crc32(word.encode("utf-8", "replace")) % self.config.buckets
+        return 1 + len(self.ids) + zlib.crc32(word.encode()) % self.config.buckets
