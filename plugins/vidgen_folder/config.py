@@ -17,8 +17,8 @@ class FolderConfig(Config):
         path: The folder; all below it is searched. It must be given.
         include: Glob patterns; a file whose name, or path below the folder, matches one of them is used.
         exclude: Likewise; a matching file is left out.
-        captions: A JSON-lines or CSV file with `file` and `caption`, absolute or below the folder. Empty takes
-            the `.txt` beside each file, else captions.jsonl or captions.csv in the folder where there is one.
+        captions: A JSON-lines or CSV file with `file` and `caption`, absolute or below the folder. Empty
+            takes the `.txt` beside each file, else captions.jsonl or captions.csv in the folder.
         decode: `lazy` seeks and decodes the frames of each sample, at full resolution; `memory` decodes every
             clip once and keeps the frames at `short_side` pixels: faster, right for small sets.
         short_side: Of the frames kept by `memory`, in pixels; smaller clips stay as they are.
@@ -61,8 +61,9 @@ class FolderConfig(Config):
     def validate(self) -> None:
         """Check the ranges."""
         for name in ("short_side", "max_stride", "samples"):
-            require(getattr(self, name) >= 1, f"FolderConfig.{name} must be at least 1, not {getattr(self, name)}.")
+            value = getattr(self, name)
+            require(value >= 1, f"FolderConfig.{name} must be at least 1, not {value}.")
         require(self.seed >= 0, f"FolderConfig.seed must be 0 or more, not {self.seed}.")
         low, high = self.scales
-        require(0 < low <= high <= 1, f"FolderConfig.scales must satisfy 0 < low <= high <= 1, not {self.scales}.")
+        require(0 < low <= high <= 1, f"FolderConfig.scales must be 0 < low <= high <= 1, not {self.scales}.")
         require(self.fps is None or self.fps > 0, f"FolderConfig.fps must be positive, not {self.fps}.")

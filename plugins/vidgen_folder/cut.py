@@ -14,6 +14,7 @@ from vidgen_folder.config import FolderConfig
 
 __all__ = ["Cut", "draw_cut", "looped", "resize"]
 
+_RGB = (0, 1, 2)
 _GAMMA = 0.2  # log of gamma and of contrast are drawn within +- these
 _CONTRAST = 0.15
 _SHUFFLED = 0.2  # part of the samples whose colours change places
@@ -39,7 +40,7 @@ class Cut:
     left: float = 0.5
     scale: float = 1.0
     flip: bool = False
-    colours: tuple[int, ...] = (0, 1, 2)
+    colours: tuple[int, ...] = _RGB
     gamma: float = 1.0
     contrast: float = 1.0
 
@@ -57,14 +58,16 @@ class Cut:
         columns = min(width, max(1, round(size.width * scale)))
         top, left = round(self.top * (height - rows)), round(self.left * (width - columns))
         video = resize(video[:, top : top + rows, left : left + columns], size.height, size.width)
-        if self.flip:
-            video = video[:, :, ::-1]
-        if self.colours != (0, 1, 2):
-            video = video[..., list(self.colours)]
+        if self.flip or self.colours != _RGB:
+            changed = np.empty_like(video)
+            for channel, source in enumerate(self.colours):  # planes copy faster than pixels of three bytes
+                changed[..., channel] = video[:, :, :: -1 if self.flip else 1, source]
+            video = changed
         if self.gamma != 1 or self.contrast != 1:
             levels = np.linspace(0, 1, 256) ** self.gamma
-            levels = (levels - 0.5) * self.contrast + 0.5
-            video = np.rint(levels.clip(0, 1) * 255).astype(np.uint8)[video]
+            levels = ((levels - 0.5) * self.contrast + 0.5).clip(0, 1)
+            table = np.rint(levels * 255).astype(np.uint8).tobytes()
+            video = np.frombuffer(bytearray(video.tobytes().translate(table)), np.uint8).reshape(video.shape)
         return np.ascontiguousarray(video)
 
 
@@ -95,7 +98,7 @@ def draw_cut(config: FolderConfig, available: int, frames: int, rng: np.random.G
         left=float(left),
         scale=math.exp(low + (high - low) * scale),
         flip=config.flip and bool(flip < 0.5),
-        colours=shuffled if config.jitter and shuffle < _SHUFFLED else (0, 1, 2),
+        colours=shuffled if config.jitter and shuffle < _SHUFFLED else _RGB,
         gamma=math.exp(_GAMMA * gamma) if config.jitter else 1.0,
         contrast=math.exp(_CONTRAST * contrast) if config.jitter else 1.0,
     )

@@ -19,7 +19,7 @@ from vidgen_folder.files import IMAGES, find_files, read_captions
 
 __all__ = ["FolderVideos"]
 
-_PIECE = 8  # full-size frames held at a time while decoding into memory
+_PIECE = 4  # full-size frames held at a time while decoding into memory
 _DRAWS = 64
 _NAMED = 5
 
@@ -77,7 +77,7 @@ class FolderVideos(DataSet):
         if not self._clips:
             raise VideoError(f"{self.config.path}: none of its files can be used: {_first(problems)}")
         if problems:
-            _warn(f"{self.config.path}: {len(problems)} of {len(files)} files are skipped: {_first(problems)}")
+            _warn(f"{self.config.path}: skipped {len(problems)} of {len(files)} files: {_first(problems)}")
 
     def __len__(self) -> int:
         """Return `config.samples`."""
@@ -112,7 +112,7 @@ class FolderVideos(DataSet):
                     _warn(f"{self.config.path}: samples are skipped where a file is damaged: {reason}")
                 continue
             return Sample(cut.apply(frames, size), self._clips[number].caption)
-        raise VideoError(f"{self.config.path}: {_DRAWS} draws met only files that cannot be decoded: {reason}")
+        raise VideoError(f"{self.config.path}: {_DRAWS} draws met only damaged files: {reason}")
 
     def caption(self, index: int, size: Size, draw: int) -> str:
         """Return the caption of `sample(index, size)`; there is one wording, whatever the draw."""
@@ -156,13 +156,14 @@ class FolderVideos(DataSet):
             if not numbers:
                 longest = max((clip.frames for clip in videos), default=0)
                 raise VideoError(
-                    f"{config.path}: no clip has {frames} frames, the longest of {len(videos)} has {longest}; "
-                    "ask for fewer, or set short='loop' to play clips forth and back (stills=true for images)."
+                    f"{config.path}: no clip has {frames} frames (the longest of {len(videos)}: {longest}); "
+                    "ask for fewer, or set short='loop' to play clips forth and back, stills=true for images."
                 )
             short = [f"{clip.path.name} ({clip.frames})" for clip in videos if not clip.suits(frames, config)]
             if short:
-                _warn(f"{config.path}: {len(short)} clips are shorter than {frames} frames: {_first(short)}")
-            weights = np.array([self._clips[i].seconds if config.weight == "duration" else 1.0 for i in numbers])
+                _warn(f"{config.path}: left out, because shorter than {frames} frames: {_first(short)}")
+            timed = config.weight == "duration"
+            weights = np.array([self._clips[i].seconds if timed else 1.0 for i in numbers])
             self._suiting[frames] = np.array(numbers), weights / weights.sum()
         return self._suiting[frames]
 
@@ -171,12 +172,22 @@ class FolderVideos(DataSet):
         if self.config.decode == "memory":
             if number not in self._decoded:
                 self._decoded[number] = self._decode(self._clips[number].reader)
-            return self._decoded[number][chosen]
+            return _taken(self._decoded[number], chosen)
         start = int(chosen.min())
         read = self._clips[number].reader.read(start, int(chosen.max()) - start + 1)
         if len(read) <= int(chosen.max()) - start:
             raise VideoError(f"{self._clips[number].path}: ends before its index says; get a fresh copy")
-        return read[chosen - start]
+        return _taken(read, chosen - start)
+
+
+def _taken(frames: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Take frames, `[T, H, W, 3]`; evenly spaced ones, as they nearly always are, without a copy."""
+    steps = np.diff(chosen)
+    if not len(steps) or steps[0] == 0 or (steps != steps[0]).any():
+        return frames[chosen]
+    if steps[0] > 0:
+        return frames[chosen[0] : chosen[-1] + 1 : steps[0]]
+    return frames[chosen[-1] : chosen[0] + 1 : -steps[0]][::-1]
 
 
 def _first(items: list[str]) -> str:

@@ -15,9 +15,10 @@ from vidgen_folder.config import FolderConfig
 __all__ = ["IMAGES", "VIDEOS", "find_files", "read_captions"]
 
 VIDEOS = frozenset(
-    ".3gp .avi .flv .gif .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv".split()
+    {".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4"}
+    | {".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
 )
-IMAGES = frozenset(".bmp .jpeg .jpg .png .tif .tiff .webp".split())
+IMAGES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 _TABLES = ("captions.jsonl", "captions.csv")
 
 
@@ -80,7 +81,9 @@ def _matches(path: Path, folder: Path, patterns: tuple[str, ...]) -> bool:
 
 def _read_table(table: Path, folder: Path) -> dict[Path, str]:
     if not table.is_file():
-        raise ConfigError(f"FolderConfig.captions: there is no file {table}; give a .jsonl or .csv file, or ''.")
+        raise ConfigError(
+            f"FolderConfig.captions: there is no file {table}; give a .jsonl or .csv file, or ''."
+        )
     captions: dict[Path, str] = {}
     for line, row in _rows(table):
         name, caption = row.get("file"), row.get("caption")
