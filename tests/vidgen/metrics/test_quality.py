@@ -29,10 +29,10 @@ def test_psnr_by_hand(pair: tuple[np.ndarray, np.ndarray]) -> None:
 
 
 def test_ssim_by_its_formula(pair: tuple[np.ndarray, np.ndarray]) -> None:
-    """Against the formula of Wang et al. 2004, away from the borders."""
+    """Against the formula of Wang et al. 2004, with mirrored borders."""
 
     def blur(x: np.ndarray) -> np.ndarray:
-        return gaussian_filter(x, (0, 1.5, 1.5, 0), truncate=5 / 1.5, mode="reflect")
+        return gaussian_filter(x, (0, 1.5, 1.5, 0), truncate=5 / 1.5, mode="mirror")
 
     a, b = (part.astype(float) / 255 for part in pair)
     mean_a, mean_b = blur(a), blur(b)
@@ -40,7 +40,7 @@ def test_ssim_by_its_formula(pair: tuple[np.ndarray, np.ndarray]) -> None:
     c1, c2 = 0.01**2, 0.03**2
     value = (2 * mean_a * mean_b + c1) * (2 * both + c2)
     value /= (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
-    assert ssim(*pair).item() == pytest.approx(value[:, 5:-5, 5:-5].mean(), abs=2e-3)
+    assert ssim(*pair).item() == pytest.approx(value.mean(), abs=1e-4)
 
 
 def test_ends(pair: tuple[np.ndarray, np.ndarray]) -> None:
