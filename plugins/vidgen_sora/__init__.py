@@ -1,0 +1,33 @@
+"""Sora-like parts: a causal video autoencoder and a spacetime-patch transformer, with the shipped weights."""
+
+from __future__ import annotations
+
+from vidgen.hookspecs import hookimpl
+from vidgen.spec import ComponentSpec
+from vidgen_sora.config import SoraDiTConfig, SoraVAEConfig
+from vidgen_sora.presets import SORA_DIT, SORA_VAE
+
+__all__ = ["vidgen_components"]
+
+
+@hookimpl
+def vidgen_components() -> list[ComponentSpec]:
+    """Declare the autoencoder, the denoiser and the weights."""
+    return [
+        ComponentSpec(
+            kind="autoencoder",
+            name="sora-vae",
+            target="vidgen_sora.autoencoder:SoraVAE",
+            config=SoraVAEConfig,
+            presets=SORA_VAE,
+            summary="Causal convolutional KL autoencoder, 4x8x8, 16 channels; streams exactly at every length.",
+        ),
+        ComponentSpec(
+            kind="denoiser",
+            name="sora-dit",
+            target="vidgen_sora.denoiser:SoraDiT",
+            config=SoraDiTConfig,
+            presets=SORA_DIT,
+            summary="Spacetime-patch transformer: adaLN, rotary positions, a time for each frame; any size.",
+        ),
+    ]

@@ -76,7 +76,7 @@ class SoraDiTConfig(DenoiserConfig):
         mlp_ratio: Hidden channels of the perceptrons over `width`.
         patch: Latent positions (t, h, w) to a token.
         time_width: Channels of the waves that tell the time.
-        rope_theta: Ratio of the fastest to the slowest rotary frequency; the fastest turns half a circle a token.
+        rope_theta: Fastest over slowest rotary frequency; the fastest turns half a circle a token.
     """
 
     width: int = 256
@@ -95,7 +95,8 @@ class SoraDiTConfig(DenoiserConfig):
         head = self.width // self.heads
         require(
             head * self.heads == self.width and head % 2 == 0 and head >= 6,
-            f"SoraDiTConfig.width must be heads times an even number from 6, not {self.width} over {self.heads} heads.",
+            f"SoraDiTConfig.width must be heads times an even number from 6, "
+            f"not {self.width} over {self.heads} heads.",
         )
         require(min(self.patch) >= 1, f"SoraDiTConfig.patch must be at least 1x1x1, not {self.patch}.")
         require(self.mlp_ratio > 0, f"SoraDiTConfig.mlp_ratio must be positive, not {self.mlp_ratio}.")

@@ -36,7 +36,6 @@ SORA_DIT: dict[str, SoraDiTConfig] = {
         patch=(1, 2, 2),
         time_width=256,
         rope_theta=100.0,
-        gate=0.0,
     ),
     "xl": SoraDiTConfig(
         width=1152,
@@ -46,6 +45,5 @@ SORA_DIT: dict[str, SoraDiTConfig] = {
         patch=(1, 2, 2),
         time_width=256,
         rope_theta=100.0,
-        gate=0.0,
     ),
 }

@@ -1,0 +1,233 @@
+"""`sora-dit`: a transformer over spacetime patches of noisy latents.
+
+After DiT (https://arxiv.org/abs/2212.09748); modulation shared by the blocks with a table each as in
+PixArt-alpha (https://arxiv.org/abs/2310.00426); normalised queries and keys (https://arxiv.org/abs/2302.05442);
+a time for each frame, so that given frames can be clean (https://arxiv.org/abs/2407.01392).
+Letters: B batch, L tokens, D width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from einops import rearrange, reduce, repeat
+from timm.layers import Mlp
+from torch import Tensor, nn
+
+from vidgen.errors import SizeError
+from vidgen.interfaces import Condition, Denoiser, Prediction, TextEmbedding
+from vidgen.nn import attention, rope_3d, rotate
+from vidgen.size import Size
+from vidgen_sora.config import SoraDiTConfig
+
+__all__ = ["Prepared", "SoraDiT"]
+
+FREQUENCIES = 4
+"""Waves of each absolute position: half a period over the whole axis, then doubling."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """What stays the same along the steps.
+
+    Attributes:
+        keys_values: For each block, keys and values of the text ``[B, heads, 1 + S, D / heads]``.
+        text_mask: Boolean ``[B, 1, 1, 1 + S]``; the first is the learned null token, always there.
+        pooled: ``[B, D]``.
+        positions: ``[L, D]``.
+        rope: Cosines and sines ``[L, D / heads / 2]``.
+        size: Latent size (t, h, w), before padding to patches.
+    """
+
+    keys_values: tuple[tuple[Tensor, Tensor], ...]
+    text_mask: Tensor
+    pooled: Tensor
+    positions: Tensor
+    rope: tuple[Tensor, Tensor]
+    size: Size
+
+
+class SoraDiT(Denoiser):
+    """Spacetime patches, adaLN from time and pooled text, rotary positions, text by cross-attention.
+
+    Any latent size: sizes that the patch does not divide are padded inside and cropped back. Positions are
+    told twice, by rotation (how far apart) and by waves over the whole clip (where between the borders, how
+    large the clip); without the second no token could know where the picture ends.
+
+    Args:
+        config: The configuration.
+    """
+
+    config: SoraDiTConfig
+
+    def __init__(self, config: SoraDiTConfig) -> None:
+        super().__init__(config)
+        # Alone, without neighbours to follow, the stand-alone sizes hold.
+        known = config.follow()
+        width, patch = config.width, math.prod(config.patch) * (known.latent_channels or 0)
+        self.enter = nn.Linear(patch, width)
+        self.position = nn.Linear(3 * (2 * FREQUENCIES + 1), width)
+        self.time = Mlp(config.time_width, width, width, act_layer=nn.SiLU)
+        self.text = nn.Linear(known.text_width or 0, width)
+        self.text_norm = nn.LayerNorm(width)
+        self.null = nn.Parameter(torch.randn(width))
+        self.pool = Mlp(width, width, width, act_layer=nn.SiLU)
+        self.modulation = nn.Linear(width, 6 * width)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(width, eps=1e-6, elementwise_affine=False)
+        self.last_modulation = nn.Linear(width, 2 * width)
+        self.leave = nn.Linear(width, patch)
+        for layer in (self.modulation, self.last_modulation):
+            nn.init.normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+        nn.init.zeros_(self.leave.weight)
+        nn.init.zeros_(self.leave.bias)
+
+    def prepare(self, text: TextEmbedding, condition: Condition, size: Size) -> Prepared:
+        """Compute text keys and values, the pooled text and the positions of a latent size (t, h, w)."""
+        condition.check(self.config.contract(), type(self).__name__)
+        dtype, device = self.enter.weight.dtype, self.enter.weight.device
+        batch = len(text.tokens)
+        grid = Size(*(-(-n // p) for n, p in zip(size, self.config.patch, strict=True)))
+        # Masked tokens are zeroed first, for they may hold anything, even NaN.
+        tokens = text.tokens.masked_fill(~text.text_mask[..., None], 0).to(dtype)
+        null = repeat(self.null, "d -> b 1 d", b=batch)
+        projected = self.text_norm(self.text(tokens))
+        tokens = torch.cat((null.to(projected.dtype), projected), dim=1)
+        mask = nn.functional.pad(text.text_mask, (1, 0), value=True)
+        pooled = (tokens * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        positions = self.position(_waves(grid, device).to(dtype))
+        rope = rope_3d(
+            grid, self.config.width // self.config.heads, theta=self.config.rope_theta, device=device
+        )
+        keys_values = tuple(block.read.keys_values(tokens) for block in self.blocks)
+        return Prepared(keys_values, mask[:, None, None], self.pool(pooled), positions, rope, Size(*size))
+
+    def forward(self, x: Tensor, time: Tensor, prepared: Prepared) -> Prediction:
+        """Predict from ``x`` ``[B, C, t, h, w]`` at ``time`` ``[B]`` or, a time for each frame, ``[B, t]``.
+
+        Raises:
+            SizeError: When `prepared` is of another latent size.
+        """
+        size = Size(*x.shape[2:])
+        if size != prepared.size:
+            raise SizeError(
+                f"Latents of size {size} meet what was prepared for {prepared.size}; prepare again."
+            )
+        pt, ph, pw = self.config.patch
+        fill = [-n % p for n, p in zip(size, self.config.patch, strict=True)]
+        x = nn.functional.pad(x, (0, fill[2], 0, fill[1], 0, fill[0]), mode="replicate") if any(fill) else x
+        t, h, w = (n // p for n, p in zip(x.shape[2:], self.config.patch, strict=True))
+        tokens = self.enter(
+            rearrange(x, "b c (t pt) (h ph) (w pw) -> b (t h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw)
+        )
+        tokens = tokens + prepared.positions.to(tokens.dtype)
+
+        c = self._condition(time, fill[0], prepared.pooled)
+        shared, last = self.modulation(c), self.last_modulation(c)
+        if c.shape[1] > 1:
+            shared, last = (repeat(m, "b t d -> b (t n) d", n=h * w) for m in (shared, last))
+        for block, keys_values in zip(self.blocks, prepared.keys_values, strict=True):
+            tokens = block(tokens, shared, keys_values, prepared.text_mask, prepared.rope)
+        shift, scale = last.to(tokens.dtype).chunk(2, dim=-1)
+        value = self.leave(self.norm(tokens) * (1 + scale) + shift)
+        value = rearrange(
+            value, "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)", t=t, h=h, w=w, pt=pt, ph=ph, pw=pw
+        )
+        return Prediction(value[:, :, : size.frames, : size.height, : size.width])
+
+    def _condition(self, time: Tensor, fill: int, pooled: Tensor) -> Tensor:
+        """Return what modulates the blocks: ``[B, 1, D]``, or ``[B, t, D]`` for a time each frame."""
+        if time.ndim == 1:
+            time = time[:, None]
+        else:
+            # A patch of several frames takes the noisiest one's time.
+            time = nn.functional.pad(time, (0, fill), value=0.0)
+            time = reduce(time, "b (t pt) -> b t", "max", pt=self.config.patch[0])
+        half = self.config.time_width // 2
+        rates = 1000 * torch.exp(-math.log(10_000) * torch.arange(half, device=time.device) / half)
+        angles = time.float()[..., None] * rates
+        waves = torch.cat((angles.cos(), angles.sin()), dim=-1).to(self.enter.weight.dtype)
+        return nn.functional.silu(self.time(waves) + pooled[:, None])
+
+
+class Block(nn.Module):
+    """Self-attention, text by cross-attention, and a perceptron; first and last are modulated and gated."""
+
+    def __init__(self, config: SoraDiTConfig) -> None:
+        super().__init__()
+        width = config.width
+        self.norm1, self.norm2, self.norm3 = (
+            nn.LayerNorm(width, eps=1e-6, elementwise_affine=False) for _ in range(3)
+        )
+        self.mix = SelfAttention(width, config.heads)
+        self.read = CrossAttention(width, config.heads)
+        self.mlp = Mlp(width, int(config.mlp_ratio * width), act_layer=partial(nn.GELU, approximate="tanh"))
+        self.table = nn.Parameter(torch.zeros(6 * width))
+
+    def forward(
+        self,
+        x: Tensor,
+        shared: Tensor,
+        keys_values: tuple[Tensor, Tensor],
+        text_mask: Tensor,
+        rope: tuple[Tensor, Tensor],
+    ) -> Tensor:
+        """Refine tokens ``[B, L, D]`` by the shared modulation ``[B, 1 or L, 6 D]`` and the text."""
+        shift1, scale1, gate1, shift2, scale2, gate2 = (shared + self.table).to(x.dtype).chunk(6, dim=-1)
+        x = x + gate1 * self.mix(self.norm1(x) * (1 + scale1) + shift1, rope)
+        x = x + self.read(self.norm2(x), keys_values, text_mask)
+        return x + gate2 * self.mlp(self.norm3(x) * (1 + scale2) + shift2)
+
+
+class SelfAttention(nn.Module):
+    """Attention among the tokens, queries and keys normalised and rotated."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.q_norm, self.k_norm = (nn.LayerNorm(width // heads, bias=False) for _ in range(2))
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
+        """Mix tokens ``[B, L, D]``."""
+        q, k, v = rearrange(self.qkv(x), "b l (three h d) -> three b h l d", three=3, h=self.heads)
+        q, k = rotate(self.q_norm(q), *rope), rotate(self.k_norm(k), *rope)
+        return self.out(rearrange(attention(q, k, v), "b h l d -> b l (h d)"))
+
+
+class CrossAttention(nn.Module):
+    """Attention to the text; starts at zero."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.q = nn.Linear(width, width)
+        self.kv = nn.Linear(width, 2 * width)
+        self.q_norm, self.k_norm = (nn.LayerNorm(width // heads, bias=False) for _ in range(2))
+        self.out = nn.Linear(width, width)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
+
+    def keys_values(self, text: Tensor) -> tuple[Tensor, Tensor]:
+        """Return keys and values ``[B, heads, S, D / heads]`` of text tokens ``[B, S, D]``."""
+        k, v = rearrange(self.kv(text), "b s (two h d) -> two b h s d", two=2, h=self.heads)
+        return self.k_norm(k), v
+
+    def forward(self, x: Tensor, keys_values: tuple[Tensor, Tensor], text_mask: Tensor) -> Tensor:
+        """Read the text from tokens ``[B, L, D]``."""
+        q = self.q_norm(rearrange(self.q(x), "b l (h d) -> b h l d", h=self.heads))
+        return self.out(rearrange(attention(q, *keys_values, text_mask), "b h l d -> b l (h d)"))
+
+
+def _waves(grid: Size, device: torch.device) -> Tensor:
+    """Return ``[t * h * w, 3 * (2 FREQUENCIES + 1)]``: each patch's place in the clip, and its size."""
+    places = [(torch.arange(n, device=device) + 0.5) / n - 0.5 for n in grid]
+    place = torch.stack(torch.meshgrid(*places, indexing="ij"), dim=-1).flatten(0, 2)
+    angles = (place[..., None] * math.pi * 2.0 ** torch.arange(FREQUENCIES, device=device)).flatten(1)
+    sizes = torch.tensor(grid, device=device).log2().expand(len(place), 3) / 4
+    return torch.cat((angles.sin(), angles.cos(), sizes), dim=1)
