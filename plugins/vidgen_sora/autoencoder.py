@@ -119,7 +119,7 @@ class SoraVAE(VideoAutoencoder):
             SizeError: When the size does not fit; names the nearest ones.
         """
         self._check_video(video)
-        return self._normalised(self._posterior(repeat_first(video), None)[0])
+        return self._normalised(self._posterior(repeat_first(video), None)[0]).to(video.dtype)
 
     def decode(self, latents: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Return the video ``[B, 3, T, H, W]`` of normalised latents ``[B, C, t, h, w]``; it draws no noise.
@@ -134,7 +134,7 @@ class SoraVAE(VideoAutoencoder):
         """Return the reconstruction from a posterior sample, and the weighted ``kl`` (mean over latents)."""
         self._check_video(video)
         mean, variance = self._posterior(repeat_first(video), None)
-        sample = mean + variance.sqrt() * torch.randn_like(mean)
+        sample = (mean + variance.sqrt() * torch.randn_like(mean)).to(video.dtype)
         kl = 0.5 * (mean.square() + variance - 1 - variance.log()).mean()
         made = self._decoded(rearrange(sample, "b t h w c -> b c t h w"), None)
         return made[:, :, TIME_STRIDE - 1 :], {"kl": self.config.kl_weight * kl}
@@ -161,7 +161,7 @@ class SoraVAE(VideoAutoencoder):
             whole = waiting.shape[2] // TIME_STRIDE * TIME_STRIDE
             for part in waiting[:, :, :whole].split(STREAM_GROUPS * TIME_STRIDE, dim=2):
                 if part.shape[2]:
-                    yield self._normalised(self._posterior(part, history)[0])
+                    yield self._normalised(self._posterior(part, history)[0]).to(piece.dtype)
             waiting = waiting[:, :, whole:]
         if waiting is not None and waiting.shape[2]:
             self._check_video_size(Size(frames, *waiting.shape[3:]))
@@ -181,7 +181,7 @@ class SoraVAE(VideoAutoencoder):
                 drop = 0
 
     def start_from_data(self, videos: Iterable[Tensor]) -> None:
-        """Let the linear maps be the principal components of videos: training starts from the best linear code."""
+        """Make the linear maps the principal components of videos: training starts from the best linear code."""
         from vidgen_sora.pca import fit_pca, initialise_from_pca  # it builds on this module
 
         initialise_from_pca(self, fit_pca(videos, self.config.latent_channels))

@@ -57,7 +57,7 @@ def fit_pca(videos: Iterable[Tensor], components: int = 16) -> BlockPCA:
 
 @torch.no_grad()
 def initialise_from_pca(autoencoder: SoraVAE, pca: BlockPCA) -> None:
-    """Let a fresh autoencoder's linear maps be the whitened components: it then equals `BlockPCA.reconstruct`.
+    """Let a fresh autoencoder's linear maps be whitened components: it then equals `BlockPCA.reconstruct`.
 
     Args:
         autoencoder: To be changed; its residual nets still give zero.

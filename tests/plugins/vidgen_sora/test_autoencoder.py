@@ -160,6 +160,17 @@ def test_training_draws_from_the_posterior(vae: SoraVAE) -> None:
     assert (one - two).abs().max() > 1e-3
 
 
+@torch.no_grad()
+def test_bfloat16_stays_close(vae: SoraVAE) -> None:
+    video = make_video(9)
+    want = vae.decode(vae.encode(video))
+    half = vae.to(torch.bfloat16)
+    latents = half.encode(video.bfloat16())
+    assert latents.dtype == torch.bfloat16
+    assert (half.decode(latents).float() - want).square().mean() < 1e-3 * want.square().mean()
+    assert half.forward_train(video.bfloat16())[0].dtype == torch.bfloat16
+
+
 def test_unfit_sizes_name_the_nearest(vae: SoraVAE) -> None:
     with pytest.raises(SizeError, match=r"8x16x24.*9x16x24 or 5x16x24"):
         vae.encode(make_video(8))
