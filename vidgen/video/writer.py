@@ -366,9 +366,9 @@ def _mux_gif(container: Any, packets: list[Any], delays: Mapping[int, int]) -> N
 
 
 def _palette(frames: Sequence[np.ndarray]) -> Image.Image:
-    """Choose 256 colours from at most 32 evenly taken frames, about 100,000 pixels in all."""
+    """Choose 256 colours from at most 32 evenly taken frames, about 30,000 pixels in all."""
     indices = _evenly(len(frames), 32)
-    step = max(1, math.ceil(math.sqrt(len(indices) * frames[0][..., 0].size / 100_000)))
+    step = max(1, math.ceil(math.sqrt(len(indices) * frames[0][..., 0].size / 30_000)))
     mosaic = np.concatenate([frames[index][::step, ::step] for index in indices], axis=1)
     return Image.fromarray(mosaic).quantize(256, method=Image.Quantize.MEDIANCUT, kmeans=1)
 
