@@ -48,6 +48,9 @@ class VideoAutoencoder(nn.Module, ABC):
     def forward_train(self, video: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the reconstruction and the part's own weighted losses (``kl``, ``commitment``), as scalars."""
 
+    def start_from_data(self, videos: Iterable[Tensor]) -> None:
+        """Prepare a fresh part from some videos before training (codes, components); nothing by default."""
+
     def encode_stream(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         """Encode a clip that arrives in pieces of frames, in bounded memory where `streaming` says so.
 

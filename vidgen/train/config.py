@@ -42,9 +42,10 @@ class TrainConfig(Config):
         caption_dropout: Part of the captions that are left empty, for classifier-free guidance.
         time_mean: Mean of the logit-normal times; above 0 leans to noise.
         time_std: Their standard deviation.
-        reconstruction: Pixel loss of an autoencoder.
+        reconstruction: Pixel loss of an autoencoder; ``psnr`` is the logarithm of each video's squared error, so that
+            easy and hard videos count alike.
         perceptual: Weight of the multi-scale edge term of an autoencoder.
-        pca: Start an autoencoder that can from the principal components of its data.
+        start_from_data: Let a fresh autoencoder prepare itself from its data (`sora-vae`: principal components).
         cache: Samples of each data table whose latents are encoded once and kept on disk; 0 encodes on the fly.
         workers: Data-loading processes.
         log_every: Steps between log lines.
@@ -70,9 +71,9 @@ class TrainConfig(Config):
     caption_dropout: float = 0.1
     time_mean: float = 0.0
     time_std: float = 1.0
-    reconstruction: Literal["charbonnier", "l1", "mse"] = "charbonnier"
+    reconstruction: Literal["charbonnier", "l1", "mse", "psnr"] = "charbonnier"
     perceptual: float = 0.1
-    pca: bool = False
+    start_from_data: bool = True
     cache: int = 0
     workers: int = 0
     log_every: int = 20

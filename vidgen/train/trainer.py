@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -44,12 +45,14 @@ class Trainer:
     """
 
     def __init__(self, recipe: TrainRecipe, folder: str | Path, *, init: str | None = None) -> None:
-        from accelerate import Accelerator
+        from accelerate import Accelerator, PartialState
+        from accelerate.state import AcceleratorState
         from accelerate.utils import set_seed
 
         self.recipe, self.folder, self.settings = recipe, Path(folder), recipe.train
         set_seed(self.settings.seed)
-        place = Accelerator().device
+        AcceleratorState._reset_state()  # an earlier training of this process may have had another precision
+        place = PartialState().device
         bf16 = self.settings.precision == "bf16" or (
             self.settings.precision == "auto" and auto_dtype(place) == torch.bfloat16
         )
@@ -83,8 +86,8 @@ class Trainer:
     def _objective(self, *, start: bool) -> AutoencoderObjective | DenoiserObjective:
         if self.settings.train == ("autoencoder",):
             autoencoder = self.parts["autoencoder"]
-            if start and self.settings.pca:
-                autoencoder.start_from_data(video for video in self._some_videos(64))
+            if start and self.settings.start_from_data:
+                autoencoder.start_from_data(self._some_videos(64))
             return AutoencoderObjective(autoencoder, self.settings)
         return DenoiserObjective(self.parts["denoiser"], self.parts["text_encoder"], self.settings)
 
@@ -159,7 +162,11 @@ class Trainer:
 
     def _losses(self, model: nn.Module, batch: Batch, part: int) -> dict[str, Tensor]:
         place = self.accelerator.device
-        if batch.video is not None and "denoiser" not in self.settings.train:
+        draw = (self.settings.seed, self.step * self.settings.accumulate + part, self.accelerator.process_index)
+        seed = int(np.random.SeedSequence(draw).generate_state(1)[0])
+        if "denoiser" not in self.settings.train:
+            assert batch.video is not None
+            torch.manual_seed(seed)  # what an autoencoder draws depends on the step alone, so resuming is exact
             return model(batch.video.to(place))
         if batch.latents is None:
             assert batch.video is not None
@@ -167,9 +174,7 @@ class Trainer:
                 latents = self.parts["autoencoder"].encode(batch.video.to(place)).float()
         else:
             latents = batch.latents.to(place)
-        seed = (self.step * self.settings.accumulate + part) * self.accelerator.num_processes
-        generator = torch.Generator().manual_seed(hash((self.settings.seed, seed + self.accelerator.process_index)))
-        return model(latents, batch.captions, generator)
+        return model(latents, batch.captions, torch.Generator().manual_seed(seed))
 
     def _loader(self) -> Any:
         caches: list[Tensor] = []
@@ -300,9 +305,11 @@ class Trainer:
         autoencoder, slot = self.parts["autoencoder"], self.recipe.slots["autoencoder"]
         if hasattr(autoencoder, "set_normalisation"):
             with torch.inference_mode():
-                rows = [autoencoder.encode_raw(v).transpose(0, 1).flatten(1) for v in self._some_videos(32)]
+                rows = [autoencoder.encode(video).transpose(0, 1).flatten(1) for video in self._some_videos(32)]
             latents = torch.cat(rows, dim=1).float()
-            autoencoder.set_normalisation(latents.mean(dim=1), latents.std(dim=1))
+            old = autoencoder.latent_std
+            mean = autoencoder.latent_mean + old * latents.mean(dim=1)
+            autoencoder.set_normalisation(mean, old * latents.std(dim=1))
         mark = f"{slot.spec.name}-{digest(autoencoder.state_dict())}"
         autoencoder.config = autoencoder.config.replace(space=mark)
         with atomic_folder(self.folder / "autoencoder") as new:
