@@ -181,7 +181,7 @@ class SoraVAE(VideoAutoencoder):
                 drop = 0
 
     def start_from_data(self, videos: Iterable[Tensor]) -> None:
-        """Make the linear maps the principal components of videos: training starts from the best linear code."""
+        """Make the linear maps the principal components of videos: the best linear code to start from."""
         from vidgen_sora.pca import fit_pca, initialise_from_pca  # it builds on this module
 
         initialise_from_pca(self, fit_pca(videos, self.config.latent_channels))
