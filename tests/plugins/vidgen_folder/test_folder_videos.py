@@ -183,11 +183,11 @@ def test_crops_are_never_smaller_than_the_wanted_size(tmp_path: Path) -> None:
 
 
 def test_shrinking_is_antialiased(tmp_path: Path) -> None:
-    stripes = np.zeros((64, 64, 3), np.uint8)
-    stripes[:, ::2] = 255
-    Image.fromarray(stripes).save(tmp_path / "a.png")
+    lines = np.zeros((64, 64, 3), np.uint8)
+    lines[:, ::4] = 200  # which no sampling of two neighbours in the middle of four would meet
+    Image.fromarray(lines).save(tmp_path / "a.png")
     video = folder(tmp_path).sample(0, Size(1, 16, 16)).video
-    assert np.abs(video[0, 2:-2, 2:-2].astype(int) - 127).max() <= 3
+    assert np.abs(video[0, 2:-2, 2:-2].astype(int) - 50).max() <= 1
 
 
 def test_short_clips_are_skipped_or_played_forth_and_back(tmp_path: Path, make_clip: MakeClip) -> None:
