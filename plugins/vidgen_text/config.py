@@ -88,8 +88,8 @@ class OpenClipConfig(TextEncoderConfig):
     Attributes:
         model: A model of open_clip's table.
         pretrained: Empty for random weights, else a tag of open_clip or a file of weights of the whole model.
-        layer: `last`, or `penultimate`: the block before the last, then the final norm (as Stable Diffusion 2 and
-            VideoCrafter2 read it). The pooled vector always comes from the last.
+        layer: `last`, or `penultimate`: the block before the last, then the final norm (as Stable Diffusion 2
+            and VideoCrafter2 read it). The pooled vector always comes from the last.
         tokenizer: A folder or hub id to read the tokenizer from, for models whose own is on the hub.
         width: Width of the tokens.
         layers: Transformer blocks.
@@ -180,8 +180,8 @@ class T5Config(TextEncoderConfig):
 
     Attributes:
         family: Which of the three; UMT5 has position biases in every layer.
-        source: A folder or hub id with the tokenizer, and with the weights when `pretrained`; empty for bytes as
-            tokens (ByT5's), which need no file. A folder may hold `tokenizer` and `text_encoder` apart.
+        source: A folder or hub id with the tokenizer, and with the weights when `pretrained`; empty for bytes
+            as tokens (ByT5's), which need no file. A folder may hold `tokenizer` and `text_encoder` apart.
         pretrained: Load the weights from `source` too; else they are random.
         vocabulary: Number of symbols.
         width: Width D of the tokens.
@@ -191,8 +191,8 @@ class T5Config(TextEncoderConfig):
         hidden: Width inside the feed-forward layers.
         gated: Gated GELU (all but the first T5 of 2019), else ReLU.
         max_tokens: Longest prompt with its end mark; what is longer is cut with a warning.
-        padding: `masked`: to the longest prompt, to be ignored. `zeros`: zero vectors up to `max_tokens` (Wan).
-            `attended`: padding up to `max_tokens` that is attended to in here as well (CogVideoX).
+        padding: `masked`: to the longest prompt, to be ignored. `zeros`: zero vectors up to `max_tokens`
+            (Wan). `attended`: padding up to `max_tokens` that is attended to in here as well (CogVideoX).
     """
 
     family: Literal["t5", "mt5", "umt5"] = "t5"
@@ -220,12 +220,12 @@ class T5Config(TextEncoderConfig):
         )
         require(
             bool(self.source) or self.vocabulary >= 384,
-            f"T5Config.vocabulary must be at least 384 for bytes as tokens, not {self.vocabulary}; or give a source.",
+            f"T5Config.vocabulary must be at least 384 for bytes, not {self.vocabulary}; or give a source.",
         )
 
     def contract(self) -> TextEncoderContract:
         """Return what this text encoder declares; a hub id names its space (`umt5-xxl/last`)."""
-        # A folder's name says nothing about the weights in it: their space is a digest, known once they are loaded.
+        # A folder's name says nothing about its weights: their space is a digest, known once they are loaded.
         named = None if Path(self.source).is_dir() else f"{self.source.rpartition('/')[2]}/last"
         return TextEncoderContract(
             text=TextSpec(

@@ -12,7 +12,7 @@ __all__ = ["hub_reachable", "only_cached_when_unreachable"]
 
 
 def hub_reachable() -> bool:
-    """Return whether the hub's address can be resolved; behind a proxy nobody but the proxy knows, so True."""
+    """Return whether the hub's address can be resolved; True behind a proxy, which resolves by itself."""
     from huggingface_hub import constants
 
     if urllib.request.getproxies():
@@ -26,7 +26,7 @@ def hub_reachable() -> bool:
 
 @contextlib.contextmanager
 def only_cached_when_unreachable() -> Iterator[None]:
-    """Let the hub's clients look only into their cache when there is no network: five retries a file take 47 s."""
+    """Let the hub's clients look only into their cache without network: else their retries take 47 s."""
     from huggingface_hub import constants
 
     before = constants.HF_HUB_OFFLINE

@@ -1,7 +1,8 @@
-"""The text towers of open_clip (https://github.com/mlfoundations/open_clip): CLIP, SigLIP, CoCa and others."""
+"""The text towers of open_clip (https://github.com/mlfoundations/open_clip): CLIP, SigLIP, CoCa ..."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import torch
 from torch import nn
 
 from vidgen.checkpoint import digest
+from vidgen.doctor import explain_import
 from vidgen.errors import CheckpointError, ConfigError, MissingDependencyError, closest
 from vidgen.interfaces import TextEmbedding, TextEncoder
 from vidgen_text.config import OpenClipConfig
@@ -34,6 +36,7 @@ class OpenClipEncoder(TextEncoder):
     """
 
     config: OpenClipConfig
+    tower: Any
 
     def __init__(self, config: OpenClipConfig) -> None:
         super().__init__(config)
@@ -72,15 +75,14 @@ class OpenClipEncoder(TextEncoder):
 
 def _tokenizer(config: OpenClipConfig) -> Any:
     text = _table(config)["text_cfg"]
-    from open_clip.tokenizer import HFTokenizer, SimpleTokenizer
-
+    tokenizers = _import("open_clip.tokenizer")
     length = text.get("context_length", 77)
     options = text.get("tokenizer_kwargs", {})
     source = config.tokenizer or text.get("hf_tokenizer_name")
     if not source:
-        return SimpleTokenizer(context_length=length, **options)
+        return tokenizers.SimpleTokenizer(context_length=length, **options)
     try:
-        return HFTokenizer(
+        return tokenizers.HFTokenizer(
             source, context_length=length, tokenizer_mode=text.get("tokenizer_mode"), **options
         )
     except Exception as problem:  # transformers raises anything from OSError to ImportError here
@@ -92,11 +94,10 @@ def _tokenizer(config: OpenClipConfig) -> Any:
 
 def _random_tower(config: OpenClipConfig) -> nn.Module:
     table = _table(config)
-    from open_clip.model import _build_text_tower
-
+    build_tower = _import("open_clip.model")._build_text_tower
     text = dict(table["text_cfg"], hf_model_pretrained=False)
     try:
-        tower = _build_text_tower(table["embed_dim"], text, table.get("quick_gelu", False))
+        tower = build_tower(table["embed_dim"], text, table.get("quick_gelu", False))
     except OSError as problem:
         raise _unreachable(config, text, problem) from problem
     return _text_only(tower)
@@ -104,14 +105,13 @@ def _random_tower(config: OpenClipConfig) -> nn.Module:
 
 def _pretrained_tower(config: OpenClipConfig) -> nn.Module:
     text = _table(config)["text_cfg"]
-    import open_clip
-
+    open_clip = _import("open_clip")
     tags = open_clip.list_pretrained_tags_by_model(config.model)
     tag = config.pretrained
     is_tag = open_clip.get_pretrained_cfg(config.model, tag)
     if not (is_tag or Path(tag).is_file()):
         raise ConfigError(
-            f"open_clip has no weights {tag!r} for {config.model} and there is no such file.{closest(tag, tags)} "
+            f"open_clip has no weights {tag!r} for {config.model}, nor is it a file.{closest(tag, tags)} "
             f"open_clip.list_pretrained_tags_by_model({config.model!r}) shows all {len(tags)}."
         )
     try:
@@ -137,6 +137,13 @@ def _text_only(tower: nn.Module) -> nn.Module:
     return tower
 
 
+def _import(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except Exception as problem:  # a torchvision that does not fit torch raises RuntimeError
+        raise MissingDependencyError(f"open-clip: {explain_import(problem)}") from problem
+
+
 def _table(config: OpenClipConfig) -> dict[str, Any]:
     table = config.table()
     if table is None:
@@ -147,7 +154,8 @@ def _table(config: OpenClipConfig) -> dict[str, Any]:
 
 
 def _unreachable(config: OpenClipConfig, text: dict[str, Any], problem: Exception) -> CheckpointError:
+    source = text.get("hf_model_name", config.pretrained)
     return CheckpointError(
-        f"open-clip {config.model} needs the files of {text.get('hf_model_name', config.pretrained)!r} from the hub "
-        f"({first_line(problem)}); it must be reachable once, or choose a model with a tower of open_clip's own."
+        f"open-clip {config.model} needs the files of {source!r} from the hub ({first_line(problem)}); "
+        "it must be reachable once, or choose a model with a tower of open_clip's own."
     )

@@ -23,7 +23,7 @@ def split_words(text: str) -> list[str]:
 
 
 def check_prompts(prompts: Sequence[str]) -> list[str]:
-    """Return the prompts as a list, fit for UTF-8: a lone surrogate, left by a broken decoding, becomes ``?``.
+    """Return the prompts as a list; a lone surrogate, left by a broken decoding, becomes ``?``.
 
     Raises:
         ConfigError: For a bare string (its letters would pass for prompts), for none at all, or for

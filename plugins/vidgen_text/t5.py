@@ -111,6 +111,11 @@ def _tokenizer(config: T5Config) -> Any:
 def _pretrained(config: T5Config) -> nn.Module:
     config_class, model_class = _classes(config)
     source = _inside(config.source, "text_encoder")
+    if Path(source).is_dir() and not (Path(source) / "config.json").is_file():
+        # transformers would take the tokenizer's files for a configuration with default sizes
+        raise CheckpointError(
+            f"t5: {source!r} holds no config.json, so no weights; give the folder that does."
+        )
     try:
         published = config_class.from_pretrained(source)
         _compare(config, published)
