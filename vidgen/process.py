@@ -60,8 +60,12 @@ class ProcessSpec(Config):
         plain = not self.zero_terminal_snr and self.snr_shift == 1.0 and not self.clean_scale
         require(not straight or plain, "A rectified-flow process takes no table settings; use a shifted grid.")
         entries = len(self.table) or self.steps
+        falls = all(0 <= b < a < 1 for a, b in zip(self.table, self.table[1:], strict=False))
+        require(falls, "ProcessSpec.table must fall from below 1 to at least 0.")
         scales = len(self.clean_scale)
         require(scales in (0, entries), f"ProcessSpec.clean_scale needs {entries} entries, not {scales}.")
+        even = all(0 < b <= a for a, b in zip(self.clean_scale, self.clean_scale[1:], strict=False))
+        require(even, "ProcessSpec.clean_scale must be positive and may not rise.")
 
     @property
     def ends_in_noise(self) -> bool:
@@ -143,7 +147,7 @@ class Process:
             middle = (low + high) / 2
             above = self.log_snr(middle) > value
             low, high = torch.where(above, middle, low), torch.where(above, high, middle)
-        return (low + high) / 2
+        return torch.where(value.isposinf(), torch.zeros_like(value), (low + high) / 2)
 
     def index_to_time(self, index: Tensor | int) -> Tensor:
         """Return t = (k + 1) / N of a table index k."""

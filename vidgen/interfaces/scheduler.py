@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vidgen.contract import SchedulerConfig
+from vidgen.errors import ConfigError
 from vidgen.process import Process
 
 __all__ = ["Denoise", "Grid", "OnStep", "Scheduler", "TimeGrid", "draw_noise"]
@@ -116,7 +117,13 @@ class Scheduler(ABC):
 
 
 def draw_noise(x: Tensor, generators: Sequence[torch.Generator] | None) -> Tensor:
-    """Return unit noise like x, each sample from its own CPU generator (so the batch does not matter)."""
+    """Return unit noise like x, each sample from its own CPU generator (so the batch does not matter).
+
+    Raises:
+        ConfigError: When there is not one generator a sample.
+    """
+    if generators is not None and len(generators) != len(x):
+        raise ConfigError(f"Give one generator a sample: {len(x)} samples, {len(generators)} generators.")
     if generators is None:
         return torch.randn(x.shape, dtype=torch.float32).to(x)
     return torch.stack([torch.randn(x.shape[1:], generator=g, dtype=torch.float32) for g in generators]).to(x)

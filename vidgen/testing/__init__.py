@@ -1,0 +1,1 @@
+"""What plugin authors test with: exact solutions and the conformance suite."""
