@@ -127,6 +127,43 @@ def test_a_file_of_weights_is_loaded_and_gives_the_space(tmp_path: Path) -> None
         vidgen.create("text_encoder", "open-clip", model=name, pretrained=str(path))
 
 
+def test_towers_of_the_hub_are_read_from_a_folder_of_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    marks = ["<s>", "<pad>", "</s>", "<unk>"]
+    vocabulary = {sign: i for i, sign in enumerate([*marks, *map(chr, range(33, 127)), "\u0120"])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel()
+    tokenizer.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0))
+    names = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
+    transformers.PreTrainedTokenizerFast(tokenizer_object=tokenizer, **names).save_pretrained(
+        tmp_path / "roberta-base"
+    )
+    transformers.RobertaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+        max_position_embeddings=90,
+    ).save_pretrained(tmp_path / "roberta-base")
+    monkeypatch.chdir(tmp_path)
+    part = vidgen.create("text_encoder", "open-clip", model="roberta-ViT-B-32")
+    with torch.no_grad():
+        out = part.encode(["a red circle", ""])
+        part.tower.output_tokens = False
+        expected = part.tower(part.tokenizer(["a red circle", ""]))
+    torch.testing.assert_close(out.pooled, expected)
+    assert out.tokens.shape == (2, 77, 32)
+    assert (part.text.width, part.text.pooled_width) == (None, 512)
+    with pytest.warns(UserWarning, match="reads the first 77"):
+        part.tower.output_tokens = True
+        part.encode(["red " * 30])
+
+
 @pytest.mark.parametrize(
     ("fields", "error", "complaint"),
     [
