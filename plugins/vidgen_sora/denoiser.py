@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import partial
+from typing import cast
 
 import torch
 from einops import rearrange, reduce, repeat
-from timm.layers import Mlp
+from timm.layers import GELUTanh, Mlp
 from torch import Tensor, nn
 
 from vidgen.errors import SizeError
@@ -98,12 +98,13 @@ class SoraDiT(Denoiser):
         projected = self.text_norm(self.text(tokens))
         tokens = torch.cat((null.to(projected.dtype), projected), dim=1)
         mask = nn.functional.pad(text.text_mask, (1, 0), value=True)
-        pooled = (tokens * mask[..., None]).sum(1) / mask.sum(1, keepdim=True)
+        # Over the root of the count: as large for many words as for few, where a mean would fade.
+        pooled = (tokens * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).sqrt().to(tokens.dtype)
         positions = self.position(_waves(grid, device).to(dtype))
         rope = rope_3d(
             grid, self.config.width // self.config.heads, theta=self.config.rope_theta, device=device
         )
-        keys_values = tuple(block.read.keys_values(tokens) for block in self.blocks)
+        keys_values = tuple(block.read.keys_values(tokens) for block in self._blocks())
         return Prepared(keys_values, mask[:, None, None], self.pool(pooled), positions, rope, Size(*size))
 
     def forward(self, x: Tensor, time: Tensor, prepared: Prepared) -> Prediction:
@@ -130,7 +131,7 @@ class SoraDiT(Denoiser):
         shared, last = self.modulation(c), self.last_modulation(c)
         if c.shape[1] > 1:
             shared, last = (repeat(m, "b t d -> b (t n) d", n=h * w) for m in (shared, last))
-        for block, keys_values in zip(self.blocks, prepared.keys_values, strict=True):
+        for block, keys_values in zip(self._blocks(), prepared.keys_values, strict=True):
             tokens = block(tokens, shared, keys_values, prepared.text_mask, prepared.rope)
         shift, scale = last.to(tokens.dtype).chunk(2, dim=-1)
         value = self.leave(self.norm(tokens) * (1 + scale) + shift)
@@ -138,6 +139,9 @@ class SoraDiT(Denoiser):
             value, "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)", t=t, h=h, w=w, pt=pt, ph=ph, pw=pw
         )
         return Prediction(value[:, :, : size.frames, : size.height, : size.width])
+
+    def _blocks(self) -> list[Block]:
+        return cast("list[Block]", list(self.blocks))
 
     def _condition(self, time: Tensor, fill: int, pooled: Tensor) -> Tensor:
         """Return what modulates the blocks: ``[B, 1, D]``, or ``[B, t, D]`` for a time each frame."""
@@ -165,7 +169,7 @@ class Block(nn.Module):
         )
         self.mix = SelfAttention(width, config.heads)
         self.read = CrossAttention(width, config.heads)
-        self.mlp = Mlp(width, int(config.mlp_ratio * width), act_layer=partial(nn.GELU, approximate="tanh"))
+        self.mlp = Mlp(width, int(config.mlp_ratio * width), act_layer=GELUTanh)
         self.table = nn.Parameter(torch.zeros(6 * width))
 
     def forward(
