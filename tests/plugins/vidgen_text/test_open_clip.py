@@ -159,8 +159,8 @@ def test_towers_of_the_hub_are_read_from_a_folder_of_that_name(
     torch.testing.assert_close(out.pooled, expected)
     assert out.tokens.shape == (2, 77, 32)
     assert (part.text.width, part.text.pooled_width) == (None, 512)
+    part.tower.output_tokens = True
     with pytest.warns(UserWarning, match="reads the first 77"):
-        part.tower.output_tokens = True
         part.encode(["red " * 30])
 
 
