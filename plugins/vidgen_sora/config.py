@@ -79,9 +79,9 @@ class SoraDiTConfig(DenoiserConfig):
         rope_theta: Fastest over slowest rotary frequency; the fastest turns half a circle a token.
     """
 
-    width: int = 256
-    depth: int = 7
-    heads: int = 4
+    width: int = 192
+    depth: int = 8
+    heads: int = 3
     mlp_ratio: float = 4.0
     patch: tuple[int, int, int] = (1, 2, 2)
     time_width: int = 256

@@ -26,7 +26,7 @@ SORA_DIT: dict[str, SoraDiTConfig] = {
         width=64, depth=2, heads=2, mlp_ratio=4.0, patch=(1, 2, 2), time_width=64, rope_theta=16.0
     ),
     "small": SoraDiTConfig(
-        width=256, depth=7, heads=4, mlp_ratio=4.0, patch=(1, 2, 2), time_width=256, rope_theta=16.0
+        width=192, depth=8, heads=3, mlp_ratio=4.0, patch=(1, 2, 2), time_width=256, rope_theta=16.0
     ),
     "base": SoraDiTConfig(
         width=768,
