@@ -216,7 +216,7 @@ def load_target(spec: ComponentSpec) -> Any:
     module, _, attribute = spec.target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as problem:
+    except (ImportError, AttributeError, OSError, RuntimeError) as problem:  # a broken torchvision raises the last
         from vidgen.doctor import explain_import
 
         raise PluginError(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,7 +38,7 @@ class Batches(Dataset):
         sets: The data set of each table.
         seed: Of the order.
         rank: This process.
-        caches: Latents of each table's first samples, as memory-mapped arrays; empty for none.
+        caches: Latents of a table's first samples, by the table's number.
     """
 
     def __init__(
@@ -48,9 +48,10 @@ class Batches(Dataset):
         *,
         seed: int,
         rank: int = 0,
-        caches: Sequence[Tensor] = (),
+        caches: Mapping[int, Tensor] | None = None,
     ) -> None:
-        self.tables, self.sets, self.seed, self.rank, self.caches = tables, sets, seed, rank, caches
+        self.tables, self.sets, self.seed, self.rank = tables, sets, seed, rank
+        self.caches = caches or {}
         shares = np.array([table.table.share for table in tables])
         self.shares = shares / shares.sum()
 
@@ -58,11 +59,12 @@ class Batches(Dataset):
         # All processes see the same table at a step: their batches have one size.
         choice = int(np.random.default_rng((self.seed, step)).choice(len(self.tables), p=self.shares))
         table, data = self.tables[choice], self.sets[choice]
-        known = len(self.caches[choice]) if self.caches else len(data)
+        cache = self.caches.get(choice)
+        known = len(data) if cache is None else len(cache)
         indices = np.random.default_rng((self.seed, step, self.rank)).integers(known, size=table.table.batch)
-        if self.caches:
+        if cache is not None:
             captions = [data.caption(int(i), table.size, step + 1) for i in indices]
-            return Batch(captions, latents=self.caches[choice][torch.from_numpy(indices)].float())
+            return Batch(captions, latents=cache[torch.from_numpy(indices)].float())
         samples = [data.sample(int(i), table.size) for i in indices]
         video = to_unit(np.stack([sample.video for sample in samples]))
         return Batch([sample.caption for sample in samples], video=video)

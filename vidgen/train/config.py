@@ -46,7 +46,6 @@ class TrainConfig(Config):
             easy and hard videos count alike.
         perceptual: Weight of the multi-scale edge term of an autoencoder.
         start_from_data: Let a fresh autoencoder prepare itself from its data (`sora-vae`: principal components).
-        cache: Samples of each data table whose latents are encoded once and kept on disk; 0 encodes on the fly.
         workers: Data-loading processes.
         log_every: Steps between log lines.
         checkpoint_minutes: Minutes between checkpoints.
@@ -74,7 +73,6 @@ class TrainConfig(Config):
     reconstruction: Literal["charbonnier", "l1", "mse", "psnr"] = "charbonnier"
     perceptual: float = 0.1
     start_from_data: bool = True
-    cache: int = 0
     workers: int = 0
     log_every: int = 20
     checkpoint_minutes: float = 5.0
@@ -104,17 +102,20 @@ class DataConfig(Config):
         size: Frames x height x width.
         batch: Samples to a batch.
         share: How often this table gives the batch, relative to the others.
+        cache: Training a denoiser, so many samples are encoded once and their latents kept; 0 encodes on the fly.
     """
 
     name: str
     size: str
     batch: int = 8
     share: float = 1.0
+    cache: int = 0
 
     def validate(self) -> None:
         """Check ranges."""
         Size.parse(self.size)
         require(self.batch >= 1 and self.share > 0, "data.batch must be at least 1 and data.share positive.")
+        require(self.cache >= 0, f"data.cache must be 0 or more, not {self.cache}.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,16 +22,15 @@ __all__ = ["cached_latents"]
 
 @torch.inference_mode()
 def cached_latents(
-    folder: Path, autoencoder: VideoAutoencoder, table: DataTable, data: DataSet, count: int, *, dtype: torch.dtype
+    folder: Path, autoencoder: VideoAutoencoder, table: DataTable, data: DataSet, *, dtype: torch.dtype
 ) -> Tensor:
     """Return the latents of a table's first samples, from the folder or encoded into it.
 
     Args:
         folder: Where caches stand; a file's name says the data set, the size and both parts' identity.
         autoencoder: Frozen.
-        table: The data table.
+        table: The data table; its `cache` says how many samples (at most what the data set has).
         data: Its data set.
-        count: How many samples (at most the data set has).
         dtype: Of the arithmetic.
 
     Returns:
@@ -39,7 +38,7 @@ def cached_latents(
     """
     from safetensors.torch import load_file, save_file
 
-    count = min(count, len(data))
+    count = min(table.table.cache, len(data))
     identity = json.dumps([table.settings.to_dict(), count, digest(autoencoder.state_dict())], sort_keys=True)
     mark = hashlib.sha256(identity.encode()).hexdigest()[:8]
     path = folder / f"{table.spec.name}-{table.size}-{mark}.safetensors"

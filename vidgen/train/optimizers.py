@@ -17,13 +17,13 @@ def make_optimizers(module: nn.Module, settings: TrainConfig) -> list[torch.opti
     """Return the optimisers of a module's trainable parameters.
 
     Muon (Keller Jordan 2024; scaling of arXiv 2502.16982) takes the hidden matrices: two-dimensional weights of linear
-    layers that are not embeddings and neither enter nor leave the network (a side below 64).
+    layers that are not embeddings and neither enter nor leave the network (a side of 64 or less).
     """
     named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
     embeddings = {id(p) for m in module.modules() if isinstance(m, nn.Embedding) for p in m.parameters()}
     matrices = []
     if settings.optimizer == "muon":
-        matrices = [p for _, p in named if p.ndim == 2 and min(p.shape) >= 64 and id(p) not in embeddings]
+        matrices = [p for _, p in named if p.ndim == 2 and min(p.shape) > 64 and id(p) not in embeddings]
     chosen = {id(p) for p in matrices}
     rest = [p for _, p in named if id(p) not in chosen]
     decayed, plain = [p for p in rest if p.ndim >= 2], [p for p in rest if p.ndim < 2]

@@ -177,13 +177,12 @@ class Trainer:
         return model(latents, batch.captions, torch.Generator().manual_seed(seed))
 
     def _loader(self) -> Any:
-        caches: list[Tensor] = []
-        if self.settings.cache and "denoiser" in self.settings.train:
-            where = self.folder / "latents"
-            for table, data in zip(self.recipe.data, self.sets, strict=True):
+        caches: dict[int, Tensor] = {}
+        for number, (table, data) in enumerate(zip(self.recipe.data, self.sets, strict=True)):
+            if table.table.cache and "denoiser" in self.settings.train:
                 with self.accelerator.main_process_first():
-                    args = (where, self.parts["autoencoder"], table, data, self.settings.cache)
-                    caches.append(cached_latents(*args, dtype=self.dtype))
+                    where, autoencoder = self.folder / "latents", self.parts["autoencoder"]
+                    caches[number] = cached_latents(where, autoencoder, table, data, dtype=self.dtype)
         rank = self.accelerator.process_index
         batches = Batches(self.recipe.data, self.sets, seed=self.settings.seed, rank=rank, caches=caches)
         steps = range(self.step * self.settings.accumulate, self.settings.steps * self.settings.accumulate)
