@@ -51,7 +51,7 @@ def addresses(kind: str, patterns: str | Sequence[str] = EVERY_PART) -> list[str
 
     Args:
         kind: One of the four interfaces.
-        patterns: ``"sora*"`` (default presets), ``"sora*/*"`` (every preset), ``"*@*"`` (all shipped weights).
+        patterns: ``"sora*"`` (default presets), ``"sora*/*"`` (every preset), ``"*@*"`` (shipped weights).
             One without wildcards is taken as it is, and may name a folder of weights.
 
     Raises:

@@ -93,7 +93,9 @@ class Slot:
         """Return plain data that `read` understands."""
         if self.weights is not None:
             return {"name": self.spec.name, "weights": self.weights}
-        return {"name": self.spec.name, "config": self.config.to_dict()}
+        # TOML has no null: a field left out takes its default, which is what None stands for.
+        fields = {name: value for name, value in self.config.to_dict().items() if value is not None}
+        return {"name": self.spec.name, "config": fields}
 
 
 def spec_of(kind: str, settings: Config) -> ComponentSpec:

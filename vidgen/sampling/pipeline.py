@@ -172,7 +172,7 @@ class Pipeline:
             SizeError: For a size that cannot be made.
             ConfigError: For an argument out of range.
         """
-        texts = [prompts] if isinstance(prompts, str) else list(prompts)
+        texts = [prompts] if isinstance(prompts, str) else list(prompts) if isinstance(prompts, Sequence) else []
         if not texts or not all(isinstance(text, str) for text in texts):
             raise ConfigError(f"A prompt is a string, or a non-empty list of strings, not {prompts!r}.")
         given = {"frames": frames, "height": height, "width": width, "fps": fps, "steps": steps}

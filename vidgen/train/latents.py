@@ -53,7 +53,7 @@ def cached_latents(
             with torch.autocast(place.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
                 parts.append(autoencoder.encode(video).to("cpu", torch.bfloat16))
             advance(len(indices))
-    latents = torch.cat(parts)
+    latents = torch.cat(parts).contiguous()
     folder.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(f".partial-{os.getpid()}")
     save_file({"latents": latents}, partial)

@@ -286,11 +286,11 @@ class Trainer:
                 return self._export_autoencoder()
         with self.averaged():
             slots = dict(self.recipe.slots)
-            texts, denoiser = self.parts["text_encoder"], self.parts["denoiser"]
-            if "text_encoder" in self.settings.train:
-                mark = f"{slots['text_encoder'].spec.name}-{digest(texts.state_dict())}"
-                texts.config = texts.config.replace(space=mark)
-            latent, text = self.parts["autoencoder"].latent, texts.text
+            denoiser = self.parts["denoiser"]
+            for kind in ("autoencoder", "text_encoder"):
+                if kind in self.settings.train or not self.parts[kind].config.space:
+                    self._name_space(kind)
+            latent, text = self.parts["autoencoder"].latent, self.parts["text_encoder"].text
             denoiser.config = denoiser.config.replace(
                 latent_space=latent.space, text_space=text.space, text_padding=text.padding
             )
@@ -299,6 +299,12 @@ class Trainer:
                     self.parts[kind].origin = "trained"
                 slots[kind] = replace(slots[kind], config=self.parts[kind].config)
             return Pipeline(Recipe(**slots, sampling=self.recipe.sampling), self.parts).save(self.folder / "pipeline")
+
+    def _name_space(self, kind: str) -> None:
+        """Let a part's space be named by its weights."""
+        part = self.parts[kind]
+        mark = f"{self.recipe.slots[kind].spec.name}-{digest(part.state_dict())}"
+        part.config = part.config.replace(space=mark)
 
     def _export_autoencoder(self) -> Path:
         autoencoder, slot = self.parts["autoencoder"], self.recipe.slots["autoencoder"]
@@ -309,8 +315,7 @@ class Trainer:
             old = autoencoder.latent_std
             mean = autoencoder.latent_mean + old * latents.mean(dim=1)
             autoencoder.set_normalisation(mean, old * latents.std(dim=1))
-        mark = f"{slot.spec.name}-{digest(autoencoder.state_dict())}"
-        autoencoder.config = autoencoder.config.replace(space=mark)
+        self._name_space("autoencoder")
         with atomic_folder(self.folder / "autoencoder") as new:
             save_part(autoencoder, new, slot.spec)
         return self.folder / "autoencoder"
