@@ -13,7 +13,7 @@ from vidgen.checkpoint import FORMAT_VERSION, part_folder, read_part_config
 from vidgen.config import Config, config, require
 from vidgen.contract import Contracts, DenoiserConfig, Problem, Status, find_problems, must_train
 from vidgen.errors import RecipeError, closest
-from vidgen.registry import Address, find, resolve
+from vidgen.registry import Address, find, list_components, resolve
 from vidgen.size import Size
 from vidgen.spec import INTERFACES, ComponentSpec
 
@@ -104,8 +104,6 @@ def spec_of(kind: str, settings: Config) -> ComponentSpec:
     Raises:
         RecipeError: When none has it; says how to register one.
     """
-    from vidgen.registry import list_components
-
     for name in list_components(kind):
         if find(kind, name).config is type(settings):
             return find(kind, name)
@@ -143,9 +141,19 @@ class Recipe:
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
-        """Read a TOML or JSON file; tables for training (``train``, ``data``) are left aside."""
-        tables = read_tables(path)
-        return cls.from_dict({key: value for key, value in tables.items() if key not in ("train", "data")})
+        """Read a TOML or JSON file, or the one in a pipeline's folder; weights may be named relative to it.
+
+        Tables for training (``train``, ``data``) are left aside.
+        """
+        path = Path(path)
+        folder = path if path.is_dir() else path.parent
+        tables = {key: value for key, value in read_tables(path).items() if key not in ("train", "data")}
+        for kind, slot in tables.items():
+            weights = slot.get("weights") if isinstance(slot, dict) else None
+            if isinstance(weights, str) and weights not in list_components("pretrained"):
+                beside = folder / weights
+                tables[kind] = {**slot, "weights": str(beside if beside.is_dir() else weights)}
+        return cls.from_dict(tables)
 
     def slot(self, kind: str) -> Slot:
         """Return the slot of a kind."""

@@ -367,14 +367,7 @@ def load(source: str | Path | None = None, *, revision: str | None = None) -> Pi
         folder = _fetch(str(source), revision)
     if not (folder / "recipe.toml").exists():
         raise CheckpointError(f"{folder} is no pipeline: it holds no recipe.toml (see Pipeline.save).")
-    from vidgen.recipe import read_tables
-
-    tables = {key: value for key, value in read_tables(folder).items() if key not in ("train", "data")}
-    for kind in INTERFACES:
-        slot = tables.get(kind)
-        if isinstance(slot, dict) and "weights" in slot and not slot["weights"].startswith("/"):
-            tables[kind] = {**slot, "weights": str(folder / slot["weights"])}
-    recipe = Recipe.from_dict(tables)
+    recipe = Recipe.load(folder)
     return compose(**{kind: recipe.slot(kind) for kind in INTERFACES}, sampling=recipe.sampling)
 
 
