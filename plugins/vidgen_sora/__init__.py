@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vidgen.hookspecs import hookimpl
 from vidgen.spec import ComponentSpec
-from vidgen_sora.config import SoraDiTConfig, SoraVAEConfig
+from vidgen_sora.config import PretrainedConfig, SoraDiTConfig, SoraVAEConfig
 from vidgen_sora.presets import SORA_DIT, SORA_VAE
 
 __all__ = ["vidgen_components"]
@@ -29,5 +29,13 @@ def vidgen_components() -> list[ComponentSpec]:
             config=SoraDiTConfig,
             presets=SORA_DIT,
             summary="Spacetime-patch transformer: adaLN, rotary positions, a time for each frame; any size.",
+        ),
+        ComponentSpec(
+            kind="pretrained",
+            name="kinetic",
+            target="vidgen_sora.shipped:folder",
+            config=PretrainedConfig,
+            presets={"default": PretrainedConfig(folder="kinetic", default=True)},
+            summary="The default model: sora-vae, sora-dit and words, trained on the kinetic world.",
         ),
     ]
