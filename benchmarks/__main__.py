@@ -1,0 +1,19 @@
+"""Measure the shipped model: ``python -m benchmarks`` (`make bench`). Each part runs in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PARTS = ("speed", "prompts", "solver_order", "solver_quality", "streaming_memory")
+
+
+def main() -> int:
+    failed = [name for name in PARTS if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
