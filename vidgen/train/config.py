@@ -26,6 +26,9 @@ class TrainConfig(Config):
     Attributes:
         train: The parts to train: ``["autoencoder"]``, or ``denoiser`` with or without ``text_encoder``.
         steps: Optimiser steps in all.
+        freeze: Wildcards of parameters that stay as they are, such as ``encoder*``.
+        keep_space: The trained autoencoder still speaks the latents it spoke (only its decoder was trained): its space
+            keeps its name and its normalisation.
         seed: Of initialisation, data order and noise.
         optimizer: ``adamw``, or ``muon`` for the hidden matrices beside AdamW for the rest.
         learning_rate: Of AdamW.
@@ -55,6 +58,8 @@ class TrainConfig(Config):
 
     train: tuple[Part, ...] = ("denoiser", "text_encoder")
     steps: int = 1000
+    freeze: tuple[str, ...] = ()
+    keep_space: bool = False
     seed: int = 0
     optimizer: Literal["adamw", "muon"] = "adamw"
     learning_rate: float = 3e-4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import time
 from collections.abc import Iterator
@@ -81,6 +82,9 @@ class Trainer:
             if isinstance(parts[kind], nn.Module):
                 parts[kind].requires_grad_(kind in self.settings.train).to(self.accelerator.device)
                 parts[kind].train(kind in self.settings.train)
+                for name, parameter in parts[kind].named_parameters():
+                    if any(fnmatch.fnmatchcase(name, pattern) for pattern in self.settings.freeze):
+                        parameter.requires_grad_(False)
         return parts
 
     def _objective(self, *, start: bool) -> AutoencoderObjective | DenoiserObjective:
@@ -308,14 +312,15 @@ class Trainer:
 
     def _export_autoencoder(self) -> Path:
         autoencoder, slot = self.parts["autoencoder"], self.recipe.slots["autoencoder"]
-        if hasattr(autoencoder, "set_normalisation"):
+        if hasattr(autoencoder, "set_normalisation") and not self.settings.keep_space:
             with torch.inference_mode():
                 rows = [autoencoder.encode(video).transpose(0, 1).flatten(1) for video in self._some_videos(32)]
             latents = torch.cat(rows, dim=1).float()
             old = autoencoder.latent_std
             mean = autoencoder.latent_mean + old * latents.mean(dim=1)
             autoencoder.set_normalisation(mean, old * latents.std(dim=1))
-        self._name_space("autoencoder")
+        if not self.settings.keep_space:
+            self._name_space("autoencoder")
         with atomic_folder(self.folder / "autoencoder") as new:
             save_part(autoencoder, new, slot.spec)
         return self.folder / "autoencoder"

@@ -140,6 +140,18 @@ def test_fine_tuning_starts_from_a_pipeline(write, tmp_path):
     assert all(torch.equal(saved[name], value) for name, value in trainer.parts["denoiser"].state_dict().items())
 
 
+def test_frozen_parameters_stay_and_the_space_can_be_kept(write, tmp_path):
+    folder = train(write(AUTOENCODER), tmp_path / "first")
+    again = train(
+        write(AUTOENCODER), tmp_path / "second", init=str(folder), freeze=("encoder*",), keep_space=True, seed=3
+    )
+    first, second = (vidgen.create("autoencoder", "sora-vae", weights=f) for f in (folder, again))
+    assert first.latent.space == second.latent.space
+    video = torch.rand(1, 3, 5, 32, 32) * 2 - 1
+    assert torch.equal(first.encode(video), second.encode(video))
+    assert not torch.equal(first.decode(first.encode(video)), second.decode(second.encode(video)))
+
+
 def test_a_checkpoint_of_other_parts_is_refused(write, tmp_path):
     train(write(AUTOENCODER), tmp_path / "run")
     other = write(AUTOENCODER.replace('preset = "tiny"', 'config = { decoder_width = 24 }'))
