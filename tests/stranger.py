@@ -6,9 +6,10 @@ from pathlib import Path
 
 GOOD = """
 import vidgen
+from vidgen.config import config
 from vidgen.hookspecs import hookimpl
 
-@vidgen.config
+@config
 class ThingConfig(vidgen.Config):
     size: int = 1
 
@@ -23,7 +24,9 @@ class Thing:
 """
 
 
-def install(folder: Path, code: str, *, name: str = "acme", distribution: str = "acme", module: str = "") -> str:
+def install(
+    folder: Path, code: str, *, name: str = "acme", distribution: str = "acme", module: str = ""
+) -> str:
     """Write a module and its distribution's metadata; returns the module's name."""
     module = module or f"{name}_module"
     folder.mkdir(parents=True, exist_ok=True)

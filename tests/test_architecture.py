@@ -84,10 +84,12 @@ def _public_names(module: str) -> set[str]:
 
 
 def test_benchmarks_docs_and_core_tests_reach_implementations_by_name():
-    folders = [folder for folder in ("benchmarks", "docs", "tests/vidgen") if any((ROOT / folder).rglob("*.py"))]
+    folders = [
+        folder for folder in ("benchmarks", "docs", "tests/vidgen") if any((ROOT / folder).rglob("*.py"))
+    ]
     examples = {path for path in (ROOT / "docs").glob("examples/*/**/*.py")}
     for path in set(sources(*folders)) - examples:
-        assert {family_of(module) for module, _ in imports(path)} == {None}, path
+        assert {family_of(module) for module, _ in imports(path)} <= {None}, path
 
 
 # Rule 3
@@ -132,7 +134,9 @@ def test_the_shipped_families_are_found_by_entry_points():
 def test_without_plugins_there_are_no_components():
     code = "import vidgen; print([vidgen.list_components(kind) for kind in vidgen.KINDS])"
     environment = {**os.environ, "VIDGEN_LOAD_PLUGINS": ""}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True
+    )
     assert eval(done.stdout) == [[] for _ in vidgen.KINDS]
 
 
@@ -143,11 +147,12 @@ def test_without_plugins_there_are_no_components():
     "code",
     [
         "import vidgen",
-        "import vidgen; [vidgen.find(k, n).preset() for k in vidgen.KINDS for n in vidgen.list_components(k)]",
+        "from vidgen import KINDS, find, list_components; [find(kind, n).preset() for kind in KINDS for n in list_components(kind)]",
         "from vidgen.matrix import combinations; list(combinations())",
         "import vidgen.train.config, vidgen.checkpoint, vidgen.doctor, vidgen.cli",
         "import vidgen\n"
-        "parts = {kind: vidgen.list_components(kind) for kind in vidgen.spec.INTERFACES}\n"
+        "from vidgen.spec import INTERFACES\n"
+        "parts = {kind: vidgen.list_components(kind) for kind in INTERFACES}\n"
         "base = {kind: names[0] for kind, names in parts.items()}\n"
         "for kind, names in parts.items():\n"
         "    for name in names:\n"
@@ -157,7 +162,8 @@ def test_without_plugins_there_are_no_components():
     ids=["import", "list", "matrix", "modules", "check"],
 )
 def test_torch_is_not_imported(code):
-    report = "\nimport sys; print([m for m in ('torch', 'numpy', 'av', 'open_clip', 'transformers') if m in sys.modules])"
+    heavy = ("torch", "numpy", "av", "open_clip", "transformers")
+    report = f"\nimport sys; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code + report], capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr
 
@@ -178,13 +184,20 @@ def test_nothing_runs_code_out_of_data():
             if name == "np.load":
                 safe = any(k.arg == "allow_pickle" and ast.unparse(k.value) == "False" for k in node.keywords)
                 assert safe, f"{path}:{node.lineno}"
-        assert not {m.partition(".")[0] for m, _ in imports(path)} & {"pickle", "dill", "joblib", "marshal"}, path
+        assert not {m.partition(".")[0] for m, _ in imports(path)} & {
+            "pickle",
+            "dill",
+            "joblib",
+            "marshal",
+        }, path
 
 
 @pytest.mark.parametrize("name", ["os:system", "vidgen.errors:closest", "../evil", "subprocess.Popen"])
 def test_names_in_data_reach_registered_components_only(name):
     with pytest.raises(vidgen.errors.VidgenError, match="no scheduler"):
-        vidgen.check({"autoencoder": "sora-vae", "denoiser": "sora-dit", "text_encoder": "words", "scheduler": name})
+        vidgen.check(
+            {"autoencoder": "sora-vae", "denoiser": "sora-dit", "text_encoder": "words", "scheduler": name}
+        )
 
 
 # Rule 6

@@ -9,7 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from vidgen.config import Config, config
+    from vidgen.config import Config
     from vidgen.contract import (
         AutoencoderConfig,
         AutoencoderContract,
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from vidgen.video import Video
 
 _HOMES = {
-    "vidgen.config": ("Config", "config"),
+    "vidgen.config": ("Config",),
     "vidgen.contract": (
         "AutoencoderConfig",
         "AutoencoderContract",

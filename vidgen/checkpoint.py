@@ -47,8 +47,8 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
         CheckpointError: When the place cannot be written, or holds something that vidgen did not write.
     """
     folder = Path(folder)
-    ours = not folder.exists() or not any(folder.iterdir()) or (folder / CONFIG).exists()
-    if folder.is_file() or not (ours or (folder / "recipe.toml").exists()):
+    ours = (folder / CONFIG).exists() or (folder / "recipe.toml").exists()
+    if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(f"{folder} exists and was not written by vidgen; choose another folder or remove it.")
     new, old = (folder.with_name(f".{folder.name}.{role}-{os.getpid()}") for role in ("new", "old"))
     try:

@@ -91,7 +91,7 @@ def check_config_class(cls: type) -> None:
     own = cls.__dict__.get("__dataclass_params__")
     # Python 3.11 keeps no kw_only among the parameters, so the fields are asked.
     if own is None or not (own.frozen and all(field.kw_only for field in dataclasses.fields(cls))):
-        raise ConfigError(f"{cls.__name__} must carry the decorator @vidgen.config (frozen, keyword-only).")
+        raise ConfigError(f"{cls.__name__} must carry the decorator @config of vidgen.config (frozen, keyword-only).")
 
 
 def field_types(cls: type) -> dict[str, Any]:

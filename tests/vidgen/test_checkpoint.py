@@ -90,7 +90,7 @@ def test_a_full_disk_is_one_clear_error_and_the_old_folder_stays(folder):
         with atomic_folder(folder):
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(CheckpointError, match="No space left on device.*as it was"):
+    with pytest.raises(CheckpointError, match=r"No space left on device.*as it was"):
         fails()
     assert files(folder) == before
 
@@ -101,7 +101,8 @@ def test_a_file_that_cannot_grow_leaves_the_old_pipeline(tmp_path):
 import resource, signal, sys
 import vidgen
 from vidgen.errors import CheckpointError
-pipe = vidgen.compose(autoencoder="sora-vae/tiny", denoiser="sora-dit/tiny", text_encoder="words/tiny", scheduler="euler")
+parts = dict(autoencoder="sora-vae/tiny", denoiser="sora-dit/tiny", text_encoder="words/tiny", scheduler="euler")
+pipe = vidgen.compose(**parts)
 pipe.save(sys.argv[1])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
@@ -111,7 +112,9 @@ except CheckpointError as problem:
     print("refused:", problem)
 """
     target = tmp_path / "model"
-    done = subprocess.run([sys.executable, "-c", code, str(target)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(target)], capture_output=True, text=True, timeout=300
+    )
     assert done.stdout.startswith("refused:"), done.stderr
     assert vidgen.load(target).random_parts == []
     assert [path.name for path in tmp_path.iterdir()] == ["model"]

@@ -75,7 +75,7 @@ def test_a_wrong_choice_offers_the_closest():
 
 @pytest.mark.parametrize("build", [Outer.from_dict, lambda data: Outer(width=8).replace(**data)])
 def test_an_unknown_key_is_refused_with_close_matches(build):
-    with pytest.raises(ConfigError, match="no field 'widht'.* Did you mean 'width'"):
+    with pytest.raises(ConfigError, match=r"no field 'widht'.* Did you mean 'width'"):
         build({"widht": 8})
 
 

@@ -19,7 +19,9 @@ from vidgen.errors import ConfigError
 from vidgen.process import ProcessSpec
 
 TRAINED = Contracts(
-    autoencoder=AutoencoderContract(latent=LatentSpec(space="ae", channels=16, time_stride=4, space_stride=8)),
+    autoencoder=AutoencoderContract(
+        latent=LatentSpec(space="ae", channels=16, time_stride=4, space_stride=8)
+    ),
     denoiser=DenoiserContract(
         latent_space="ae", latent_channels=16, text=TextSpec(space="te", width=64, padding="masked")
     ),
@@ -103,7 +105,8 @@ def test_epsilon_fits_a_process_that_keeps_signal_or_a_grid_below_one():
     zero = ProcessSpec(family="vp-linear", zero_terminal_snr=True)
     assert len(find_problems(changed("denoiser", prediction="epsilon", process=zero))) == 1
     below = dataclasses.replace(
-        changed("denoiser", prediction="epsilon", process=zero), scheduler=SchedulerContract(order=1, start=0.99)
+        changed("denoiser", prediction="epsilon", process=zero),
+        scheduler=SchedulerContract(order=1, start=0.99),
     )
     assert find_problems(below) == []
 

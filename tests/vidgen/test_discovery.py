@@ -39,7 +39,10 @@ def test_a_strangers_plugin_is_found(site):
             "from vidgen.hookspecs import hookimpl\n@hookimpl\ndef vidgen_components(): return ['x']",
             "no ComponentSpec",
         ),
-        ("from vidgen.hookspecs import hookimpl\n@hookimpl\ndef vidgen_component(): return []", "vidgen_component"),
+        (
+            "from vidgen.hookspecs import hookimpl\n@hookimpl\ndef vidgen_component(): return []",
+            "vidgen_component",
+        ),
         (GOOD.format(name="Bad Name", module="x"), "kebab"),
     ],
 )
@@ -59,7 +62,9 @@ def test_a_broken_plugin_is_remembered_and_hurts_nobody_else(site, code, error):
 def test_one_name_in_two_distributions_names_both(site, tmp_path):
     install(site, GOOD.format(name="one", module="first"), distribution="first", module="first")
     install(site, GOOD.format(name="two", module="second"), distribution="second", module="second")
-    with pytest.raises(DuplicateComponentError, match=r"'acme' is used by (first and second|second and first)"):
+    with pytest.raises(
+        DuplicateComponentError, match=r"'acme' is used by (first and second|second and first)"
+    ):
         discover()
 
 
