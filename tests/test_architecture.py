@@ -147,7 +147,7 @@ def test_without_plugins_there_are_no_components():
     "code",
     [
         "import vidgen",
-        "from vidgen import KINDS, find, list_components; [find(kind, n).preset() for kind in KINDS for n in list_components(kind)]",
+        "import vidgen as v; [v.find(k, n).preset() for k in v.KINDS for n in v.list_components(k)]",
         "from vidgen.matrix import combinations; list(combinations())",
         "import vidgen.train.config, vidgen.checkpoint, vidgen.doctor, vidgen.cli",
         "import vidgen\n"

@@ -101,8 +101,9 @@ def test_a_file_that_cannot_grow_leaves_the_old_pipeline(tmp_path):
 import resource, signal, sys
 import vidgen
 from vidgen.errors import CheckpointError
-parts = dict(autoencoder="sora-vae/tiny", denoiser="sora-dit/tiny", text_encoder="words/tiny", scheduler="euler")
-pipe = vidgen.compose(**parts)
+from vidgen.spec import INTERFACES
+names = ("sora-vae/tiny", "sora-dit/tiny", "words/tiny", "euler")
+pipe = vidgen.compose(**dict(zip(INTERFACES, names, strict=True)))
 pipe.save(sys.argv[1])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
