@@ -9,7 +9,9 @@ PARTS = ("speed", "prompts", "solver_order", "solver_quality", "streaming_memory
 
 
 def main() -> int:
-    failed = [name for name in PARTS if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode]
+    failed = [
+        name for name in PARTS if subprocess.run([sys.executable, "-m", f"benchmarks.{name}"]).returncode
+    ]
     if failed:
         print(f"failed: {', '.join(failed)}", file=sys.stderr)
     return bool(failed)

@@ -34,7 +34,9 @@ def share(rows: list[dict[str, bool]], name: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model", help="a folder or tag; the shipped default if left out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--batch", type=int, default=16)
@@ -66,16 +68,29 @@ def main() -> None:
         made += pipe(part, seed=seeds, guidance=args.guidance, steps=args.steps)
         seconds.append((time.perf_counter() - start) / len(part))
         print(f"{len(made)}/{len(prompts)} {seconds[-1]:.2f} s a video", flush=True)
-    results = {"made": score(scorer, made, prompts), "ceiling": score(scorer, ceiling, prompts), "truth": score(scorer, truth, prompts)}
+    results = {
+        "made": score(scorer, made, prompts),
+        "ceiling": score(scorer, ceiling, prompts),
+        "truth": score(scorer, truth, prompts),
+    }
     head = ("attribute", "target", "generated %", "truth through the autoencoder %", "truth %")
-    rows = [(a, f">= {TARGETS[a]}", *(share(results[k], a) for k in ("made", "ceiling", "truth"))) for a in ATTRIBUTES]
+    rows = [
+        (a, f">= {TARGETS[a]}", *(share(results[k], a) for k in ("made", "ceiling", "truth")))
+        for a in ATTRIBUTES
+    ]
     about = (
-        f"{pipe!r}\n\n{len(prompts)} prompts, seeds {args.seed} + number of the prompt, {args.steps or pipe.sampling.steps} steps, guidance "
-        f"{args.guidance or pipe.sampling.guidance}, {size}, {pipe.dtype}; {statistics.median(seconds):.2f} s a video in batches of "
-        f"{args.batch}, {torch.get_num_threads()} threads. 95 % Wilson intervals in brackets.\n\n"
+        f"{pipe!r}\n\n{len(prompts)} prompts, seeds {args.seed} + number of the prompt, "
+        f"{args.steps or pipe.sampling.steps} steps, guidance {args.guidance or pipe.sampling.guidance}, {size}, "
+        f"{pipe.dtype}; {statistics.median(seconds):.2f} s a video in batches of {args.batch}, "
+        f"{torch.get_num_threads()} threads. 95 % Wilson intervals in brackets.\n\n"
     )
     wrong = [
-        {"prompt": p, "seed": args.seed + i, "wrong": [a for a in ATTRIBUTES if not row[a]], "read": str(scorer.read(v.numpy()))}
+        {
+            "prompt": p,
+            "seed": args.seed + i,
+            "wrong": [a for a in ATTRIBUTES if not row[a]],
+            "read": str(scorer.read(v.numpy())),
+        }
         for p, i, row, v in zip(prompts, chosen, results["made"], made, strict=True)
         if not row["all"]
     ]
@@ -83,7 +98,12 @@ def main() -> None:
     if args.name == "-":
         print(body)
         return
-    save(args.name, "The default model on the held-out prompts", body, {"scores": results["made"], "wrong": wrong})
+    save(
+        args.name,
+        "The default model on the held-out prompts",
+        body,
+        {"scores": results["made"], "wrong": wrong},
+    )
 
 
 if __name__ == "__main__":

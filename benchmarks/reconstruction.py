@@ -31,7 +31,9 @@ def read(path: Path, frames: int = 33, short: int = 256) -> Tensor:
     height, width = video.shape[-2:]
     scale = short / min(height, width)
     size = (round(height * scale), round(width * scale))
-    frames_2d = torch.nn.functional.interpolate(video[0].transpose(0, 1), size, mode="bilinear", antialias=True)
+    frames_2d = torch.nn.functional.interpolate(
+        video[0].transpose(0, 1), size, mode="bilinear", antialias=True
+    )
     height, width = (side // 8 * 8 for side in size)
     frames_2d = (frames_2d[..., :height, :width].clamp(-1, 1) * 127.5 + 127.5).round() / 127.5 - 1
     return frames_2d.transpose(0, 1)[None].contiguous()
@@ -58,22 +60,35 @@ def pca(clips: list[Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--autoencoder", default="sora-vae", help="name of the part")
     parser.add_argument("--fold-a", help="its weights that never saw bunny, squirrel and stream")
     parser.add_argument("--fold-b", help="its weights that never saw bottles, flower and crystal")
-    parser.add_argument("--shipped", help="a tag or folder; measured beside on every clip, seen in training or not")
+    parser.add_argument(
+        "--shipped", help="a tag or folder; measured beside on every clip, seen in training or not"
+    )
     parser.add_argument("--clips", type=Path, default=CLIPS)
     parser.add_argument("--name", default="reconstruction")
     args = parser.parse_args()
 
     clips = {path.name.split("_")[0]: read(path) for path in sorted(args.clips.glob("*_*x*_*f.*"))}
-    weights = {clip: folder for fold, folder in (("a", args.fold_a), ("b", args.fold_b)) for clip in FOLDS[fold] if folder}
+    weights = {
+        clip: folder
+        for fold, folder in (("a", args.fold_a), ("b", args.fold_b))
+        for clip in FOLDS[fold]
+        if folder
+    }
     rows, data = [], []
     for name, clip in clips.items():
         mean, basis = pca([other for key, other in clips.items() if key != name])
         linear = unblock((blocks(clip) - mean) @ basis.T @ basis + mean, clip).clamp(-1, 1)
-        row = {"clip": name, "size": "x".join(map(str, clip.shape[2:])), "pca": (psnr(linear, clip), ssim(linear, clip))}
+        row = {
+            "clip": name,
+            "size": "x".join(map(str, clip.shape[2:])),
+            "pca": (psnr(linear, clip), ssim(linear, clip)),
+        }
         for label, source in (("held out", weights.get(name)), ("shipped", args.shipped)):
             if source is not None:
                 part = vidgen.create("autoencoder", args.autoencoder, weights=source)
@@ -94,9 +109,15 @@ def main() -> None:
     def mean_of(label: str) -> float:
         return sum(row[label][0] for row in data) / len(data)
 
-    rows.append(["mean", "", f"{mean_of('pca'):.2f}", ""] + [cell for label in labels for cell in (f"{mean_of(label):.2f}", "")])
-    head = ["clip", "size", "PCA dB", "PCA SSIM"] + [cell for label in labels for cell in (f"{label} dB (gain)", "SSIM")]
-    about = f"{args.autoencoder}; latent values a pixel value: {data[0].get('rate', 0):.4f} (1/48 = 0.0208 plus the first frame).\n\n"
+    rows.append(
+        ["mean", "", f"{mean_of('pca'):.2f}", ""]
+        + [cell for label in labels for cell in (f"{mean_of(label):.2f}", "")]
+    )
+    head = ["clip", "size", "PCA dB", "PCA SSIM"] + [
+        cell for label in labels for cell in (f"{label} dB (gain)", "SSIM")
+    ]
+    rate = data[0].get("rate", 0)
+    about = f"{args.autoencoder}; {rate:.4f} latent values a pixel value (1/48 = 0.0208, and the first frame's).\n\n"
     save(args.name, "Held-out reconstruction against per-block PCA", about + table(head, rows), data)
 
 

@@ -24,13 +24,21 @@ def circumstances() -> dict[str, Any]:
     model = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
+        names = [
+            line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line
+        ]
         model = names[0] if names else model
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
     load = "/".join(f"{value:.1f}" for value in os.getloadavg())
     return {
         "date": date.today().isoformat(),
-        "command": shlex.join(["python", *(["-m", sys.argv[0]] if not Path(sys.argv[0]).exists() else [_relative(sys.argv[0])]), *sys.argv[1:]]),
+        "command": shlex.join(
+            [
+                "python",
+                *(["-m", sys.argv[0]] if not Path(sys.argv[0]).exists() else [_relative(sys.argv[0])]),
+                *sys.argv[1:],
+            ]
+        ),
         "machine": f"{os.cpu_count()} cores, {model}",
         "load": load,
         "versions": f"Python {platform.python_version()}, torch {version('torch')}",

@@ -1,6 +1,6 @@
 """Four sizes from one model, as GIFs for the README.
 
-    python -m benchmarks.sizes [--model FOLDER] [--output docs/assets]
+python -m benchmarks.sizes [--model FOLDER] [--output docs/assets]
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ SHOWN = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("docs/assets"))

@@ -19,7 +19,9 @@ TARGETS = {"euler": 30, "heun": 36, "dpmpp-2m": 36, "unipc": 36}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model")
     parser.add_argument("--prompts", type=int, default=4)
     parser.add_argument("--reference-steps", type=int, default=1000)

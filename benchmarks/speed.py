@@ -36,7 +36,9 @@ def process(*command: str) -> Callable[[], object]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--model")
     parser.add_argument("--repeats", type=int, default=5)
     args = parser.parse_args()
@@ -49,7 +51,11 @@ def main() -> None:
         ("python -c pass", "", process(python, "-c", "pass")),
         ("import vidgen, beyond python itself", "< 0.1 s", process(python, "-c", "import vidgen")),
         ("vidgen list", "< 0.5 s", process(script, "list")),
-        (f"video {pipe.sampling.size}, {pipe.sampling.steps} steps, {pipe.dtype}", "< 10 s", lambda: pipe(prompt, seed=0)),
+        (
+            f"video {pipe.sampling.size}, {pipe.sampling.steps} steps, {pipe.dtype}",
+            "< 10 s",
+            lambda: pipe(prompt, seed=0),
+        ),
         ("the same in float32", "", lambda: pipe.to(dtype=torch.float32)(prompt, seed=0)),
     ]
     rows, data = [], []
@@ -57,10 +63,22 @@ def main() -> None:
         seconds = timed(action, args.repeats)
         off = bare if "beyond" in label else 0.0
         data.append({"what": label, "seconds": [value - off for value in seconds]})
-        rows.append([label, target, f"{statistics.median(seconds) - off:.3f}", f"{min(seconds) - off:.3f}-{max(seconds) - off:.3f}"])
+        rows.append(
+            [
+                label,
+                target,
+                f"{statistics.median(seconds) - off:.3f}",
+                f"{min(seconds) - off:.3f}-{max(seconds) - off:.3f}",
+            ]
+        )
         print(rows[-1], flush=True)
     about = f"{torch.get_num_threads()} threads, {args.repeats} repeats after one warm-up.\n\n"
-    save("speed", "What a user waits for", about + table(["what", "target", "median s", "least-most"], rows), data)
+    save(
+        "speed",
+        "What a user waits for",
+        about + table(["what", "target", "median s", "least-most"], rows),
+        data,
+    )
 
 
 if __name__ == "__main__":

@@ -33,7 +33,9 @@ def peak(command: list[str]) -> tuple[float, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("clip", type=Path, nargs="?", default=CLIPS / "bottles_640x360_29.83fps_1189f.mp4")
     parser.add_argument("--autoencoder", default="sora-vae@kinetic")
     args = parser.parse_args()
@@ -42,8 +44,13 @@ def main() -> None:
     script = str(Path(sys.executable).with_name("vidgen"))
     with tempfile.TemporaryDirectory() as folder:
         out = str(Path(folder) / "out.mp4")
-        full, text = peak([script, "reconstruct", str(args.clip), "--output", out, "--autoencoder", args.autoencoder])
-    rows = [["part loaded", f"{base:.0f}", ""], [f"{args.clip.name} reconstructed", f"{full:.0f}", f"{full - base:.0f}"]]
+        full, text = peak(
+            [script, "reconstruct", str(args.clip), "--output", out, "--autoencoder", args.autoencoder]
+        )
+    rows = [
+        ["part loaded", f"{base:.0f}", ""],
+        [f"{args.clip.name} reconstructed", f"{full:.0f}", f"{full - base:.0f}"],
+    ]
     body = table(["process", "peak MB", "above MB (target < 2000)"], rows) + f"\n```\n{text.strip()}\n```\n"
     save("streaming-memory", "A long clip in bounded memory", body, {"base_mb": base, "peak_mb": full})
 

@@ -1,46 +1,12 @@
-"""vidgen: take a video-generation system apart, swap any part by name, and find out which combination is better.
+"""vidgen: take a video-generation system apart, swap any part by name, find out which combination is better.
 
-Names load lazily: ``import vidgen`` imports no torch.
+Names load lazily (``__init__.pyi`` lists them for type checkers): ``import vidgen`` imports no torch.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from vidgen.config import Config
-    from vidgen.contract import (
-        AutoencoderConfig,
-        AutoencoderContract,
-        DenoiserConfig,
-        DenoiserContract,
-        LatentSpec,
-        Problem,
-        SchedulerConfig,
-        SchedulerContract,
-        TextEncoderConfig,
-        TextEncoderContract,
-        TextSpec,
-    )
-    from vidgen.hookspecs import hookimpl
-    from vidgen.interfaces import (
-        Condition,
-        Denoiser,
-        Prediction,
-        Scheduler,
-        TextEmbedding,
-        TextEncoder,
-        TimeGrid,
-        VideoAutoencoder,
-    )
-    from vidgen.process import Process, ProcessSpec
-    from vidgen.recipe import Recipe, check
-    from vidgen.registry import create, find, list_components, plugins, register
-    from vidgen.sampling.pipeline import Pipeline, compose, load
-    from vidgen.size import Size
-    from vidgen.spec import KINDS, ComponentSpec
-    from vidgen.video import Video
+from typing import Any
 
 _HOMES = {
     "vidgen.config": ("Config",),
@@ -79,7 +45,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __version__ = "0.1.0"
-__all__ = sorted([*_HOME_OF, "__version__"])  # noqa: PLE0605
+__all__ = sorted([*_HOME_OF, "__version__"])
 
 
 def __getattr__(name: str) -> Any:

@@ -49,7 +49,9 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
     folder = Path(folder)
     ours = (folder / CONFIG).exists() or (folder / "recipe.toml").exists()
     if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
-        raise CheckpointError(f"{folder} exists and was not written by vidgen; choose another folder or remove it.")
+        raise CheckpointError(
+            f"{folder} exists and was not written by vidgen; choose another folder or remove it."
+        )
     new, old = (folder.with_name(f".{folder.name}.{role}-{os.getpid()}") for role in ("new", "old"))
     try:
         new.mkdir(parents=True)
@@ -63,7 +65,9 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
                 old.rename(folder)
             raise
     except OSError as problem:
-        raise CheckpointError(f"{folder} could not be written ({problem.strerror or problem}); it is as it was.") from problem
+        raise CheckpointError(
+            f"{folder} could not be written ({problem.strerror or problem}); it is as it was."
+        ) from problem
     finally:
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
@@ -104,15 +108,21 @@ def read_part_config(spec: ComponentSpec, folder: Path) -> Config:
     try:
         data = json.loads(path.read_text())
     except FileNotFoundError:
-        raise CheckpointError(f"{folder} holds no {CONFIG}; a part's folder has {CONFIG} and {WEIGHTS}.") from None
+        raise CheckpointError(
+            f"{folder} holds no {CONFIG}; a part's folder has {CONFIG} and {WEIGHTS}."
+        ) from None
     except (OSError, ValueError) as problem:
         raise CheckpointError(f"{path} cannot be read: {problem}.") from problem
     if not isinstance(data, dict) or not {"format_version", "kind", "name", "config"} <= data.keys():
         raise CheckpointError(f"{path} was not written by vidgen; load_published reads other layouts.")
     if data["format_version"] > FORMAT_VERSION:
-        raise CheckpointError(f"{path} has format {data['format_version']}, newer than {FORMAT_VERSION}: upgrade vidgen.")
+        raise CheckpointError(
+            f"{path} has format {data['format_version']}, newer than {FORMAT_VERSION}: upgrade vidgen."
+        )
     if (data["kind"], data["name"]) != (spec.kind, spec.name):
-        raise CheckpointError(f"{folder} holds {data['kind']} {data['name']!r}, not {spec.kind} {spec.name!r}.")
+        raise CheckpointError(
+            f"{folder} holds {data['kind']} {data['name']!r}, not {spec.kind} {spec.name!r}."
+        )
     return spec.config.from_dict(data["config"])
 
 
@@ -158,14 +168,22 @@ def load_weights(part: nn.Module, path: Path) -> None:
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing; is the folder complete?") from None
     except (OSError, SafetensorError) as problem:
-        raise CheckpointError(f"{path} is damaged or no safetensors file ({problem}); fetch or write it again.") from problem
+        raise CheckpointError(
+            f"{path} is damaged or no safetensors file ({problem}); fetch or write it again."
+        ) from problem
     expected = part.state_dict()
     missing, unexpected = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     shapes = [n for n in expected.keys() & tensors.keys() if expected[n].shape != tensors[n].shape]
-    for what, names in (("lacks", missing), ("has unknown", unexpected), ("has other shapes for", sorted(shapes))):
+    for what, names in (
+        ("lacks", missing),
+        ("has unknown", unexpected),
+        ("has other shapes for", sorted(shapes)),
+    ):
         if names:
             some = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            raise CheckpointError(f"{path} {what} {some}: it was made for another configuration of this part.")
+            raise CheckpointError(
+                f"{path} {what} {some}: it was made for another configuration of this part."
+            )
     part.load_state_dict(tensors, strict=True)
 
 
@@ -187,10 +205,14 @@ def default_pretrained() -> Path:
     Raises:
         UnknownNameError: When no plugin ships one, or several claim to.
     """
-    tags = [t for t in list_components("pretrained") if getattr(find("pretrained", t).preset(), "default", False)]
+    tags = [
+        t for t in list_components("pretrained") if getattr(find("pretrained", t).preset(), "default", False)
+    ]
     if len(tags) != 1:
-        claims = f"several claim to be it: {', '.join(tags)}" if tags else "no plugin ships one (see `vidgen plugins`)"
+        claims = (
+            f"several claim to be it: {', '.join(tags)}"
+            if tags
+            else "no plugin ships one (see `vidgen plugins`)"
+        )
         raise UnknownNameError(f"There is no single default model: {claims}; name a tag or a folder.")
     return Path(create("pretrained", tags[0]))
-
-

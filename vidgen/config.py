@@ -34,7 +34,9 @@ class Config:
     def __post_init__(self) -> None:
         hints = field_types(type(self))
         for field in dataclasses.fields(self):
-            value = _coerce(getattr(self, field.name), hints[field.name], f"{type(self).__name__}.{field.name}")
+            value = _coerce(
+                getattr(self, field.name), hints[field.name], f"{type(self).__name__}.{field.name}"
+            )
             object.__setattr__(self, field.name, value)
         self.validate()
 
@@ -58,7 +60,9 @@ class Config:
         for key in data:
             if key not in fields:
                 known = ", ".join(fields) or "none"
-                raise ConfigError(f"{cls.__name__} has no field {key!r}.{closest(str(key), fields)} Fields: {known}.")
+                raise ConfigError(
+                    f"{cls.__name__} has no field {key!r}.{closest(str(key), fields)} Fields: {known}."
+                )
         for name, field in fields.items():
             required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
             if required and name not in data:
@@ -67,7 +71,9 @@ class Config:
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed; unknown names are refused with close matches."""
-        return type(self).from_dict({**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, **changes})
+        return type(self).from_dict(
+            {**{f.name: getattr(self, f.name) for f in dataclasses.fields(self)}, **changes}
+        )
 
     def save(self, path: Path) -> None:
         """Write as JSON."""
@@ -91,7 +97,9 @@ def check_config_class(cls: type) -> None:
     own = cls.__dict__.get("__dataclass_params__")
     # Python 3.11 keeps no kw_only among the parameters, so the fields are asked.
     if own is None or not (own.frozen and all(field.kw_only for field in dataclasses.fields(cls))):
-        raise ConfigError(f"{cls.__name__} must carry the decorator @config of vidgen.config (frozen, keyword-only).")
+        raise ConfigError(
+            f"{cls.__name__} must carry the decorator @config of vidgen.config (frozen, keyword-only)."
+        )
 
 
 def field_types(cls: type) -> dict[str, Any]:
@@ -120,7 +128,9 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
         if value in args and type(value) in {type(arg) for arg in args}:
             return value
         choices = ", ".join(map(repr, args))
-        raise ConfigError(f"{where} must be one of {choices}, not {value!r}.{closest(str(value), map(str, args))}")
+        raise ConfigError(
+            f"{where} must be one of {choices}, not {value!r}.{closest(str(value), map(str, args))}"
+        )
     if origin in (typing.Union, types.UnionType):
         return _coerce_union(value, args, where)
     if origin is tuple:
@@ -134,7 +144,9 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
         raise ConfigError(f"{where} must be int, not {value!r}.")
     if isinstance(hint, type) and isinstance(value, hint):
         return value
-    raise ConfigError(f"{where} must be {getattr(hint, '__name__', hint)}, not {value!r} ({type(value).__name__}).")
+    raise ConfigError(
+        f"{where} must be {getattr(hint, '__name__', hint)}, not {value!r} ({type(value).__name__})."
+    )
 
 
 def _coerce_union(value: Any, args: tuple[Any, ...], where: str) -> Any:
@@ -154,4 +166,6 @@ def _coerce_tuple(value: Any, args: tuple[Any, ...], where: str) -> tuple[Any, .
         return tuple(_coerce(item, args[0], f"{where}[{i}]") for i, item in enumerate(value))
     if len(value) != len(args):
         raise ConfigError(f"{where} must have {len(args)} items, not {len(value)}.")
-    return tuple(_coerce(item, arg, f"{where}[{i}]") for i, (item, arg) in enumerate(zip(value, args, strict=True)))
+    return tuple(
+        _coerce(item, arg, f"{where}[{i}]") for i, (item, arg) in enumerate(zip(value, args, strict=True))
+    )

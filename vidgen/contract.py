@@ -331,24 +331,36 @@ def find_problems(contracts: Contracts, *, foreign: bool = False, adapt: bool = 
         bridge = "or adapt=True adds a trainable projection"
         differ(ae, dn, "latent channels", latent.channels, den.latent_channels,
                f"choose another preset or another part by name, {bridge}")  # fmt: skip
-        differ(te, dn, "text width", text.width, need.width, f"choose another preset or text encoder, {bridge}")
+        differ(
+            te, dn, "text width", text.width, need.width, f"choose another preset or text encoder, {bridge}"
+        )
     if need.pooled_width:
         differ(te, dn, "pooled text width", text.pooled_width, need.pooled_width,
                "choose a text encoder with that pooled vector")  # fmt: skip
     if not foreign:
         knowing = "or foreign=True goes on knowingly"
         differ(ae, dn, "latent space", latent.space or "random weights", den.latent_space,
-               f"load the autoencoder that the denoiser was trained on, train the denoiser anew, {knowing}")  # fmt: skip
+               f"load the autoencoder that it was trained on, train the denoiser anew, {knowing}")  # fmt: skip
         differ(te, dn, "text space", text.space or "random weights", need.space,
                f"load the text encoder that the denoiser was trained on, {knowing}")  # fmt: skip
         if need.space is not None or need.padding != "masked":
-            differ(te, dn, "text padding", text.padding, need.padding, f"choose a text encoder that pads so, {knowing}")
+            differ(
+                te,
+                dn,
+                "text padding",
+                text.padding,
+                need.padding,
+                f"choose a text encoder that pads so, {knowing}",
+            )
     if den.prediction == "epsilon" and den.process.ends_in_noise and contracts.scheduler.start >= 1.0:
         found.append(
             Problem(
                 parts=(dn, sc),
                 field="first time of the grid",
-                values=(f"epsilon on {den.process.name}, which has no clean sample at t = 1", contracts.scheduler.start),
+                values=(
+                    f"epsilon on {den.process.name}, which has no clean sample at t = 1",
+                    contracts.scheduler.start,
+                ),
                 remedy="start the grid below 1 (start=0.999), or predict v, flow or sample",
             )
         )
@@ -366,5 +378,3 @@ def must_train(contracts: Contracts, *, random: Iterable[str] = ()) -> bool:
     known = den.latent_space is not None and den.text.space is not None
     same = den.latent_space == latent.space and den.text.space == text.space
     return bool(set(random)) or not (known and same)
-
-

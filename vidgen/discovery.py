@@ -54,7 +54,7 @@ def discover() -> list[Plugin]:
 
 def _unique_entry_points() -> list[importlib.metadata.EntryPoint]:
     """Drop repeats of the same distribution, which sys.path can show twice (an editable install and its source)."""
-    seen = {}
+    seen: dict[tuple[str, str, str], importlib.metadata.EntryPoint] = {}
     for point in importlib.metadata.entry_points(group=GROUP):
         seen.setdefault((point.name, point.value, _owner(point)[0]), point)
     return list(seen.values())
@@ -80,6 +80,6 @@ def _load(point: importlib.metadata.EntryPoint) -> Plugin:
         if not specs:
             raise ValueError("it brings no components; is vidgen_components() marked with @vidgen.hookimpl?")
         plugin.specs = tuple(specs)
-    except Exception as problem:  # noqa: BLE001  (a stranger's module may raise anything)
+    except Exception as problem:
         plugin.error = f"{type(problem).__name__}: {problem}".splitlines()[0]
     return plugin

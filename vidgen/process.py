@@ -41,7 +41,9 @@ class ProcessSpec(Config):
         clean_scale: Factor on the clean sample at each table entry (VideoCrafter2); empty for none.
     """
 
-    family: Literal["rectified-flow", "vp-linear", "vp-scaled-linear", "vp-cosine", "table"] = "rectified-flow"
+    family: Literal["rectified-flow", "vp-linear", "vp-scaled-linear", "vp-cosine", "table"] = (
+        "rectified-flow"
+    )
     steps: int = 1000
     beta_start: float = 1e-4
     beta_end: float = 0.02
@@ -55,10 +57,14 @@ class ProcessSpec(Config):
         require(self.steps >= 2, f"ProcessSpec.steps must be at least 2, not {self.steps}.")
         require(0 < self.beta_start <= self.beta_end < 1, "ProcessSpec wants 0 < beta_start <= beta_end < 1.")
         require(self.snr_shift > 0, "ProcessSpec.snr_shift must be positive.")
-        require((self.family == "table") == bool(self.table), "ProcessSpec.table belongs to the family 'table'.")
+        require(
+            (self.family == "table") == bool(self.table), "ProcessSpec.table belongs to the family 'table'."
+        )
         straight = self.family == "rectified-flow"
         plain = not self.zero_terminal_snr and self.snr_shift == 1.0 and not self.clean_scale
-        require(not straight or plain, "A rectified-flow process takes no table settings; use a shifted grid.")
+        require(
+            not straight or plain, "A rectified-flow process takes no table settings; use a shifted grid."
+        )
         entries = len(self.table) or self.steps
         falls = all(0 <= b < a < 1 for a, b in zip(self.table, self.table[1:], strict=False))
         require(falls, "ProcessSpec.table must fall from below 1 to at least 0.")
@@ -70,7 +76,11 @@ class ProcessSpec(Config):
     @property
     def ends_in_noise(self) -> bool:
         """Whether alpha is exactly 0 at t = 1, where epsilon no longer tells the clean sample."""
-        return self.family == "rectified-flow" or self.zero_terminal_snr or bool(self.table and self.table[-1] == 0)
+        return (
+            self.family == "rectified-flow"
+            or self.zero_terminal_snr
+            or bool(self.table and self.table[-1] == 0)
+        )
 
     @property
     def name(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,9 @@ class Sampling(Config):
     def validate(self) -> None:
         """Check ranges."""
         for name in ("frames", "height", "width", "steps"):
-            require(getattr(self, name) >= 1, f"Sampling.{name} must be at least 1, not {getattr(self, name)}.")
+            require(
+                getattr(self, name) >= 1, f"Sampling.{name} must be at least 1, not {getattr(self, name)}."
+            )
         require(self.fps > 0, f"Sampling.fps must be positive, not {self.fps}.")
 
     @property
@@ -78,14 +80,18 @@ class Slot:
         known = ("name", "preset", "weights", "config")
         for key in value:
             if key not in known:
-                raise RecipeError(f"{kind} has no key {key!r}.{closest(key, known)} Keys: {', '.join(known)}.")
+                raise RecipeError(
+                    f"{kind} has no key {key!r}.{closest(key, known)} Keys: {', '.join(known)}."
+                )
         address = Address.parse(value["name"])
         spec = find(kind, address.name)
         weights = value.get("weights", address.weights)
         preset, fields = value.get("preset", address.preset), value.get("config", {})
         if weights is not None:
             if preset or fields:
-                raise RecipeError(f"{kind} {spec.name!r}: weights bring their own configuration; leave preset and config.")
+                raise RecipeError(
+                    f"{kind} {spec.name!r}: weights bring their own configuration; leave preset and config."
+                )
             return cls(spec, read_part_config(spec, part_folder(kind, weights)), str(weights))
         return cls(spec, resolve(spec, preset, None, fields))
 
@@ -107,7 +113,9 @@ def spec_of(kind: str, settings: Config) -> ComponentSpec:
     for name in list_components(kind):
         if find(kind, name).config is type(settings):
             return find(kind, name)
-    raise RecipeError(f"No {kind} has the configuration {type(settings).__name__}; register it: @vidgen.register({kind!r}, name).")
+    raise RecipeError(
+        f"No {kind} has the configuration {type(settings).__name__}; register it: @vidgen.register({kind!r}, name)."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +126,7 @@ class Recipe:
     denoiser: Slot
     text_encoder: Slot
     scheduler: Slot
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
@@ -130,12 +138,18 @@ class Recipe:
         known = (*INTERFACES, "sampling", "format_version")
         for key in data:
             if key not in known:
-                raise RecipeError(f"A recipe has no {key!r}.{closest(str(key), known)} Keys: {', '.join(known)}.")
+                raise RecipeError(
+                    f"A recipe has no {key!r}.{closest(str(key), known)} Keys: {', '.join(known)}."
+                )
         missing = [kind for kind in INTERFACES if kind not in data]
         if missing:
-            raise RecipeError(f"The recipe lacks {' and '.join(missing)}; `vidgen list {missing[0]}` shows what there is.")
+            raise RecipeError(
+                f"The recipe lacks {' and '.join(missing)}; `vidgen list {missing[0]}` shows what there is."
+            )
         if data.get("format_version", 1) > FORMAT_VERSION:
-            raise RecipeError(f"The recipe has format {data['format_version']}, newer than {FORMAT_VERSION}: upgrade vidgen.")
+            raise RecipeError(
+                f"The recipe has format {data['format_version']}, newer than {FORMAT_VERSION}: upgrade vidgen."
+            )
         slots = {kind: Slot.read(kind, data[kind]) for kind in INTERFACES}
         return cls(**slots, sampling=Sampling.from_dict(data.get("sampling", {})))
 

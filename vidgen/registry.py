@@ -86,7 +86,9 @@ class Registry:
             return self._specs[kind, name]
         except KeyError:
             pass
-        broken = "".join(f" The plugin {p.name!r} failed to load: {p.error}." for p in self.plugins if p.error)
+        broken = "".join(
+            f" The plugin {p.name!r} failed to load: {p.error}." for p in self.plugins if p.error
+        )
         raise UnknownNameError(
             f"There is no {kind} {name!r}.{closest(name, self.names(kind))} `vidgen list {kind}` shows all.{broken}"
         )
@@ -178,18 +180,25 @@ def create(
         from vidgen.checkpoint import load_part
 
         if config is not None or overrides or address.preset:
-            raise ConfigError(f"{name!r}: trained weights bring their own configuration; leave preset and fields out.")
+            raise ConfigError(
+                f"{name!r}: trained weights bring their own configuration; leave preset and fields out."
+            )
         return load_part(spec, weights)
     return build(spec, resolve(spec, address.preset, config, overrides))
 
 
 def resolve(
-    spec: ComponentSpec, preset: str | None, given: Config | Mapping[str, Any] | None, overrides: Mapping[str, Any]
+    spec: ComponentSpec,
+    preset: str | None,
+    given: Config | Mapping[str, Any] | None,
+    overrides: Mapping[str, Any],
 ) -> Config:
     """Return the configuration that a name, a preset, a given table and overrides amount to."""
     if isinstance(given, Config):
         if not isinstance(given, spec.config):
-            raise ConfigError(f"{spec.kind} {spec.name!r} takes {spec.config.__name__}, not {type(given).__name__}.")
+            raise ConfigError(
+                f"{spec.kind} {spec.name!r} takes {spec.config.__name__}, not {type(given).__name__}."
+            )
         base = given
     else:
         base = spec.preset(preset).replace(**(given or {}))
@@ -216,7 +225,12 @@ def load_target(spec: ComponentSpec) -> Any:
     module, _, attribute = spec.target.partition(":")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, OSError, RuntimeError) as problem:  # a broken torchvision raises the last
+    except (
+        ImportError,
+        AttributeError,
+        OSError,
+        RuntimeError,
+    ) as problem:  # a broken torchvision raises the last
         from vidgen.doctor import explain_import
 
         raise PluginError(
@@ -271,7 +285,9 @@ def _config_of(kind: str, cls: type) -> tuple[type[Config], Any]:
     fields: list[Any] = []
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD) or parameter.name not in hints:
-            raise PluginError(f"{cls.__name__}.__init__: annotate {parameter.name!r}, so that a config can be made of it.")
+            raise PluginError(
+                f"{cls.__name__}.__init__: annotate {parameter.name!r}, so that a config can be made of it."
+            )
         default = parameter.default
         fields.append(
             (parameter.name, hints[parameter.name])

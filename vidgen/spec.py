@@ -75,14 +75,18 @@ class ComponentSpec:
             raise PluginError(f"{self.kind} name {self.name!r} must be lower-case kebab, such as 'my-part'.")
         module, _, attribute = self.target.partition(":")
         if not module or not attribute:
-            raise PluginError(f"{self.kind} {self.name!r}: target {self.target!r} must read 'package.module:Class'.")
+            raise PluginError(
+                f"{self.kind} {self.name!r}: target {self.target!r} must read 'package.module:Class'."
+            )
         try:
             check_config_class(self.config)
         except ConfigError as problem:
             raise PluginError(f"{self.kind} {self.name!r}: {problem}") from problem
         for preset, value in self.presets.items():
             if not isinstance(value, self.config):
-                raise PluginError(f"{self.kind} {self.name!r}: preset {preset!r} is no {self.config.__name__}.")
+                raise PluginError(
+                    f"{self.kind} {self.name!r}: preset {preset!r} is no {self.config.__name__}."
+                )
 
     def preset(self, name: str | None = None) -> Config:
         """Return a named preset, or the default: the one called ``small``, else the first, else ``config()``.

@@ -63,7 +63,9 @@ class TimeGrid:
 class Grid(Protocol):
     """A component of the kind ``grid``: chooses the times."""
 
-    def __call__(self, process: Process, steps: int, *, start: float, end: float, tokens: int | None) -> Tensor:
+    def __call__(
+        self, process: Process, steps: int, *, start: float, end: float, tokens: int | None
+    ) -> Tensor:
         """Return ``steps + 1`` falling times in float64 from `start` to `end`.
 
         Args:
@@ -89,7 +91,9 @@ class Scheduler(ABC):
         self.config = config
 
     @abstractmethod
-    def grid(self, process: Process, steps: int, *, tokens: int | None = None, start: float | None = None) -> TimeGrid:
+    def grid(
+        self, process: Process, steps: int, *, tokens: int | None = None, start: float | None = None
+    ) -> TimeGrid:
         """Return the times for a number of steps; `start` (below 1) begins from a partly noised sample."""
 
     @abstractmethod

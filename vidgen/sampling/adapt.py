@@ -55,4 +55,8 @@ def adapt_text_encoder(encoder: TextEncoder, denoiser: Denoiser) -> TextEncoder:
 def adapt_denoiser(denoiser: Denoiser, autoencoder: VideoAutoencoder) -> Denoiser:
     """Return the denoiser, projected where its channels are not the autoencoder's."""
     channels = denoiser.config.contract().latent_channels
-    return denoiser if channels in (None, autoencoder.latent.channels) else AdaptedDenoiser(denoiser, autoencoder.latent.channels)
+    return (
+        denoiser
+        if channels in (None, autoencoder.latent.channels)
+        else AdaptedDenoiser(denoiser, autoencoder.latent.channels)
+    )

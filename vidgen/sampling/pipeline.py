@@ -88,10 +88,18 @@ class Pipeline:
         parts = {kind: getattr(self, kind) for kind in INTERFACES}
         return {kind: part for kind, part in parts.items() if isinstance(part, nn.Module)}
 
-    def to(self, device: str | torch.device | None = None, dtype: torch.dtype | str | None = None) -> Pipeline:
-        """Move the parts. ``device="auto"`` takes an accelerator if there is one, ``dtype="auto"`` what is fast there."""
+    def to(
+        self, device: str | torch.device | None = None, dtype: torch.dtype | str | None = None
+    ) -> Pipeline:
+        """Move the parts. ``device="auto"`` takes an accelerator if there is one, ``dtype="auto"`` what is fast."""
         place = auto_device() if device == "auto" else self.device if device is None else torch.device(device)
-        kind = auto_dtype(place) if dtype == "auto" else getattr(torch, dtype) if isinstance(dtype, str) else dtype
+        kind = (
+            auto_dtype(place)
+            if dtype == "auto"
+            else getattr(torch, dtype)
+            if isinstance(dtype, str)
+            else dtype
+        )
         for module in self.modules().values():
             module.to(device=place, dtype=kind)
         return self
@@ -103,7 +111,9 @@ class Pipeline:
         """
         unknown = set(parts) - {*INTERFACES, "sampling"}
         if unknown:
-            raise ConfigError(f"A pipeline has no part {sorted(unknown)[0]!r}; parts: {', '.join(INTERFACES)}.")
+            raise ConfigError(
+                f"A pipeline has no part {sorted(unknown)[0]!r}; parts: {', '.join(INTERFACES)}."
+            )
         kept: dict[str, Any] = {kind: getattr(self, kind) for kind in INTERFACES}
         if "denoiser" not in parts and self.denoiser.origin == "random":
             slot = self.recipe.denoiser
@@ -133,7 +143,7 @@ class Pipeline:
     def __call__(self, prompts: Sequence[str], **options: Any) -> list[Video]: ...
 
     @torch.inference_mode()
-    def __call__(
+    def __call__(  # type: ignore[misc]  # the overloads only tell one prompt from several
         self,
         prompts: str | Sequence[str],
         *,
@@ -172,7 +182,9 @@ class Pipeline:
             SizeError: For a size that cannot be made.
             ConfigError: For an argument out of range.
         """
-        texts = [prompts] if isinstance(prompts, str) else list(prompts) if isinstance(prompts, Sequence) else []
+        texts = (
+            [prompts] if isinstance(prompts, str) else list(prompts) if isinstance(prompts, Sequence) else []
+        )
         if not texts or not all(isinstance(text, str) for text in texts):
             raise ConfigError(f"A prompt is a string, or a non-empty list of strings, not {prompts!r}.")
         given = {"frames": frames, "height": height, "width": width, "fps": fps, "steps": steps}
@@ -187,9 +199,13 @@ class Pipeline:
         notes = {"recipe": repr(self)}
         if self.random_parts:
             notes["random weights"] = ", ".join(self.random_parts)
-            warnings.warn(f"Random weights: {notes['random weights']}. Train them to get a picture.", stacklevel=2)
+            warnings.warn(
+                f"Random weights: {notes['random weights']}. Train them to get a picture.", stacklevel=2
+            )
         videos = [
-            Video.from_tensor(one, fps=wanted.fps, clamp=True, metadata={"prompt": text, "seed": one_seed, **notes})
+            Video.from_tensor(
+                one, fps=wanted.fps, clamp=True, metadata={"prompt": text, "seed": one_seed, **notes}
+            )
             for one, text, one_seed in zip(pixels, texts, seeds, strict=True)
         ]
         for number, video in enumerate(videos):
@@ -214,7 +230,9 @@ class Pipeline:
         shape = latent.latent_size(size)
         against = [negative] * len(texts) if isinstance(negative, str) else list(negative)
         if len(against) != len(texts):
-            raise ConfigError(f"{len(against)} negative prompts for {len(texts)} prompts; give one, or one each.")
+            raise ConfigError(
+                f"{len(against)} negative prompts for {len(texts)} prompts; give one, or one each."
+            )
         embeddings: dict[str, TextEmbedding] = {}
         prepared: dict[tuple[str, ...], Any] = {}
         prompts = {"text": texts, "none": against}
@@ -223,7 +241,9 @@ class Pipeline:
             if branches not in prepared:
                 for branch in branches:
                     if branch not in embeddings:
-                        embeddings[branch] = self.text_encoder.encode(prompts[branch]).to(self.device, self.dtype)
+                        embeddings[branch] = self.text_encoder.encode(prompts[branch]).to(
+                            self.device, self.dtype
+                        )
                 joined = TextEmbedding.cat([embeddings[branch] for branch in branches])
                 condition = self._condition(len(texts) * len(branches), wanted, contract.abilities)
                 prepared[branches] = self.denoiser.prepare(joined, condition, shape)
@@ -265,9 +285,13 @@ class Pipeline:
         padded = latent.padded(size)
         if fit == "refuse" and padded != size:
             nearest = " or ".join(map(str, latent.nearest(size)))
-            raise SizeError(f"{self.recipe.autoencoder.spec.name!r} cannot make {size}; take {nearest}, or fit='pad'.")
+            raise SizeError(
+                f"{self.recipe.autoencoder.spec.name!r} cannot make {size}; take {nearest}, or fit='pad'."
+            )
         if limit is not None and any(a > b for a, b in zip(latent.latent_size(padded), limit, strict=True)):
-            raise SizeError(f"{self.recipe.denoiser.spec.name!r} makes at most {latent.pixel_size(limit)}, not {size}.")
+            raise SizeError(
+                f"{self.recipe.denoiser.spec.name!r} makes at most {latent.pixel_size(limit)}, not {size}."
+            )
         return padded
 
     @torch.inference_mode()
@@ -314,8 +338,14 @@ def compose(
     Raises:
         ContractError: When parts do not fit; one line a problem, each naming both sides, the field and a remedy.
     """
-    given = {"autoencoder": autoencoder, "denoiser": denoiser, "text_encoder": text_encoder, "scheduler": scheduler}
-    slots, parts = {}, {}
+    given = {
+        "autoencoder": autoencoder,
+        "denoiser": denoiser,
+        "text_encoder": text_encoder,
+        "scheduler": scheduler,
+    }
+    slots: dict[str, Slot] = {}
+    parts: dict[str, Any] = {}
     for kind, value in given.items():
         if isinstance(value, (nn.Module, Scheduler)):
             parts[kind] = value
@@ -368,20 +398,25 @@ def load(source: str | Path | None = None, *, revision: str | None = None) -> Pi
     if not (folder / "recipe.toml").exists():
         raise CheckpointError(f"{folder} is no pipeline: it holds no recipe.toml (see Pipeline.save).")
     recipe = Recipe.load(folder)
-    return compose(**{kind: recipe.slot(kind) for kind in INTERFACES}, sampling=recipe.sampling)
+    slots: dict[str, Any] = {kind: recipe.slot(kind) for kind in INTERFACES}
+    return compose(**slots, sampling=recipe.sampling)
 
 
 def _fetch(source: str, revision: str | None) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
-    if not source.count("/") == 1:
+    if source.count("/") != 1:
         tags = list_components("pretrained")
-        raise UnknownNameError(f"There is no folder, tag or Hub id {source!r}; tags: {', '.join(tags) or 'none'}.")
+        raise UnknownNameError(
+            f"There is no folder, tag or Hub id {source!r}; tags: {', '.join(tags) or 'none'}."
+        )
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=["*.toml", "*.json", "*.safetensors"]))
+        return Path(
+            snapshot_download(source, revision=revision, allow_patterns=["*.toml", "*.json", "*.safetensors"])
+        )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as problem:
         line = str(problem).splitlines()[0]
-        raise CheckpointError(f"{source!r} is no folder here, and the Hub did not give it: {line}") from problem
-
-
+        raise CheckpointError(
+            f"{source!r} is no folder here, and the Hub did not give it: {line}"
+        ) from problem

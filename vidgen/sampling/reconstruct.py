@@ -16,7 +16,9 @@ from vidgen.video import Video
 __all__ = ["reconstruct", "reconstruct_stream"]
 
 
-def reconstruct(autoencoder: VideoAutoencoder, video: Video, *, fit: Literal["refuse", "pad"] = "pad") -> Video:
+def reconstruct(
+    autoencoder: VideoAutoencoder, video: Video, *, fit: Literal["refuse", "pad"] = "pad"
+) -> Video:
     """Encode and decode a video in memory.
 
     Args:
@@ -29,7 +31,9 @@ def reconstruct(autoencoder: VideoAutoencoder, video: Video, *, fit: Literal["re
     """
     size, latent = Size(len(video), video.height, video.width), autoencoder.latent
     if fit == "refuse" and not latent.fits(size):
-        raise SizeError(f"The autoencoder takes no {size}; take {' or '.join(map(str, latent.nearest(size)))}, or fit='pad'.")
+        raise SizeError(
+            f"The autoencoder takes no {size}; take {' or '.join(map(str, latent.nearest(size)))}, or fit='pad'."
+        )
     frames = torch.cat(list(reconstruct_stream(autoencoder, [video.tensor()])), dim=2)
     return Video.from_tensor(frames.cpu(), fps=video.fps, clamp=True)
 
@@ -57,7 +61,11 @@ def reconstruct_stream(autoencoder: VideoAutoencoder, pieces: Iterable[Tensor]) 
             height, width = piece.shape[-2:]
             target = latent.padded(Size(1, height, width))
             pad = (0, target.width - width, 0, target.height - height, 0, 0)
-            last = torch.nn.functional.pad(piece.to(place), pad, mode="replicate") if any(pad) else piece.to(place)
+            last = (
+                torch.nn.functional.pad(piece.to(place), pad, mode="replicate")
+                if any(pad)
+                else piece.to(place)
+            )
             yield last
         if last is not None:
             missing = latent.padded(Size(seen, height, width)).frames - seen

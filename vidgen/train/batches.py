@@ -78,11 +78,9 @@ def load_batches(batches: Batches, steps: range, *, workers: int) -> DataLoader:
         sampler=steps,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        collate_fn=_same,
+        collate_fn=_same,  # type: ignore[arg-type]  # with batch_size=None it gets one item
     )
 
 
 def _same(batch: Batch) -> Batch:
     return batch
-
-

@@ -86,16 +86,25 @@ class TrainConfig(Config):
 
     def validate(self) -> None:
         """Check ranges and combinations."""
-        require(bool(self.train), "train.train names no part; choose autoencoder, or denoiser (and text_encoder).")
+        require(
+            bool(self.train), "train.train names no part; choose autoencoder, or denoiser (and text_encoder)."
+        )
         mixed = "autoencoder" in self.train and len(self.train) > 1
-        require(not mixed, "train.train: an autoencoder is trained alone; train the denoiser in a recipe of its own.")
+        require(
+            not mixed,
+            "train.train: an autoencoder is trained alone; train the denoiser in a recipe of its own.",
+        )
         alone = self.train == ("text_encoder",)
         require(not alone, "train.train: a text encoder learns with the denoiser; add 'denoiser'.")
         for name in ("steps", "accumulate", "log_every"):
             require(getattr(self, name) >= 1, f"train.{name} must be at least 1, not {getattr(self, name)}.")
         for name in ("caption_dropout", "ema", "decay"):
-            require(0 <= getattr(self, name) <= 1, f"train.{name} must be in [0, 1], not {getattr(self, name)}.")
-        require(self.learning_rate > 0 and self.clip > 0, "train.learning_rate and train.clip must be positive.")
+            require(
+                0 <= getattr(self, name) <= 1, f"train.{name} must be in [0, 1], not {getattr(self, name)}."
+            )
+        require(
+            self.learning_rate > 0 and self.clip > 0, "train.learning_rate and train.clip must be positive."
+        )
 
 
 @config
@@ -168,14 +177,18 @@ class TrainRecipe:
         known = (*INTERFACES, "sampling", "train", "data", "format_version")
         for key in tables:
             if key not in known:
-                raise RecipeError(f"{path} has an unknown table {key!r}.{closest(key, known)} Tables: {', '.join(known)}.")
+                raise RecipeError(
+                    f"{path} has an unknown table {key!r}.{closest(key, known)} Tables: {', '.join(known)}."
+                )
         if "train" not in tables or not tables.get("data"):
             raise RecipeError(f"{path} is no training recipe: it needs the tables [train] and [[data]].")
         settings = TrainConfig.from_dict(tables["train"]).replace(**(overrides or {}))
         needed = ("autoencoder",) if settings.train == ("autoencoder",) else INTERFACES
         missing = [kind for kind in needed if kind not in tables]
         if missing:
-            raise RecipeError(f"{path} lacks {' and '.join(missing)}; training {settings.train[0]} needs {', '.join(needed)}.")
+            raise RecipeError(
+                f"{path} lacks {' and '.join(missing)}; training {settings.train[0]} needs {', '.join(needed)}."
+            )
         slots = {kind: Slot.read(kind, tables[kind]) for kind in needed}
         sampling = Sampling.from_dict(tables.get("sampling", {}))
         recipe = cls(slots, sampling, settings, tuple(_data_table(table) for table in tables["data"]))
@@ -186,7 +199,9 @@ class TrainRecipe:
         if "denoiser" not in self.slots:
             return self
         whole = Recipe(**self.slots, sampling=self.sampling).following()
-        return TrainRecipe({kind: whole.slot(kind) for kind in INTERFACES}, self.sampling, self.train, self.data)
+        return TrainRecipe(
+            {kind: whole.slot(kind) for kind in INTERFACES}, self.sampling, self.train, self.data
+        )
 
 
 def _data_table(table: Any) -> DataTable:

@@ -81,11 +81,15 @@ class DenoiserObjective(nn.Module):
         contract = denoiser.config.contract()
         self.process, self.prediction = Process(contract.process), contract.prediction
 
-    def forward(self, latents: Tensor, captions: Sequence[str], generator: torch.Generator) -> dict[str, Tensor]:
+    def forward(
+        self, latents: Tensor, captions: Sequence[str], generator: torch.Generator
+    ) -> dict[str, Tensor]:
         """Return the loss of clean latents ``[B, C, t, h, w]``; all chance comes from a CPU generator."""
         batch, settings = len(latents), self.settings
         drop = (torch.rand(batch, generator=generator) < settings.caption_dropout).tolist()
-        text = self.text_encoder.encode(["" if gone else word for gone, word in zip(drop, captions, strict=True)])
+        text = self.text_encoder.encode(
+            ["" if gone else word for gone, word in zip(drop, captions, strict=True)]
+        )
         normal = torch.randn(batch, generator=generator)
         time = torch.sigmoid(settings.time_mean + settings.time_std * normal).to(latents.device)
         noise = torch.randn(latents.shape, generator=generator).to(latents)

@@ -59,7 +59,9 @@ class Trainer:
         )
         self.dtype = torch.bfloat16 if bf16 else torch.float32
         self.accelerator = Accelerator(
-            mixed_precision="bf16" if bf16 else "no", log_with="tensorboard", project_dir=str(self.folder / "logs")
+            mixed_precision="bf16" if bf16 else "no",
+            log_with="tensorboard",
+            project_dir=str(self.folder / "logs"),
         )
         self.parts = self._make_parts(init)
         self.step = 0
@@ -119,7 +121,7 @@ class Trainer:
         model.train()
         accelerator.init_trackers("train")
         loader = self._loader()
-        saved, seen, begun, sums = time.monotonic(), 0, time.monotonic(), {}
+        saved, seen, begun, sums = time.monotonic(), 0, time.monotonic(), dict[str, float]()
         try:
             with progress("training", settings.steps) as advance:
                 advance(self.step)
@@ -166,11 +168,17 @@ class Trainer:
 
     def _losses(self, model: nn.Module, batch: Batch, part: int) -> dict[str, Tensor]:
         place = self.accelerator.device
-        draw = (self.settings.seed, self.step * self.settings.accumulate + part, self.accelerator.process_index)
+        draw = (
+            self.settings.seed,
+            self.step * self.settings.accumulate + part,
+            self.accelerator.process_index,
+        )
         seed = int(np.random.SeedSequence(draw).generate_state(1)[0])
         if "denoiser" not in self.settings.train:
             assert batch.video is not None
-            torch.manual_seed(seed)  # what an autoencoder draws depends on the step alone, so resuming is exact
+            torch.manual_seed(
+                seed
+            )  # what an autoencoder draws depends on the step alone, so resuming is exact
             return model(batch.video.to(place))
         if batch.latents is None:
             assert batch.video is not None
@@ -195,7 +203,11 @@ class Trainer:
     def _note(self, means: dict[str, float], pace: float) -> None:
         """Append a line to ``log.jsonl``."""
         if self.accelerator.is_main_process:
-            line = {"step": self.step, **{name: round(value, 6) for name, value in means.items()}, "pace": round(pace, 2)}
+            line = {
+                "step": self.step,
+                **{name: round(value, 6) for name, value in means.items()},
+                "pace": round(pace, 2),
+            }
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / "log.jsonl").open("a") as log:
                 log.write(json.dumps(line) + "\n")
@@ -214,7 +226,9 @@ class Trainer:
         with atomic_folder(self.folder / "checkpoint") as new:
             head = {"step": self.step, "parts": self._identity()}
             (new / "config.json").write_text(json.dumps(head, indent=2) + "\n")
-            save_file({name: p.detach().contiguous() for name, p in self._trainable()}, new / "weights.safetensors")
+            save_file(
+                {name: p.detach().contiguous() for name, p in self._trainable()}, new / "weights.safetensors"
+            )
             if self.average is not None:
                 save_file(self.average.values, new / "average.safetensors")
             torch.save([optimizer.state_dict() for optimizer in self.optimizers], new / "optimizers.pt")
@@ -227,9 +241,13 @@ class Trainer:
             weights = load_file(checkpoint / "weights.safetensors")
             states = torch.load(checkpoint / "optimizers.pt", weights_only=True)
         except Exception as problem:
-            raise CheckpointError(f"{checkpoint} cannot be resumed ({problem}); remove it to start anew.") from problem
+            raise CheckpointError(
+                f"{checkpoint} cannot be resumed ({problem}); remove it to start anew."
+            ) from problem
         if json.loads(json.dumps(self._identity())) != head["parts"]:
-            raise CheckpointError(f"{checkpoint} was made by a recipe with other parts; choose another folder or remove it.")
+            raise CheckpointError(
+                f"{checkpoint} was made by a recipe with other parts; choose another folder or remove it."
+            )
         with torch.no_grad():
             for name, parameter in self._trainable():
                 parameter.copy_(weights[name])
@@ -268,9 +286,15 @@ class Trainer:
                 video = next(self._some_videos(1))[:2]
                 with torch.inference_mode():
                     made = self.parts["autoencoder"].decode(self.parts["autoencoder"].encode(video)).float()
-                pairs = [Video.from_tensor(x.cpu(), fps=16, clamp=True) for pair in zip(video, made, strict=True) for x in pair]
+                pairs = [
+                    Video.from_tensor(x.cpu(), fps=16, clamp=True)
+                    for pair in zip(video, made, strict=True)
+                    for x in pair
+                ]
             else:
-                prompts = list(self.settings.prompts) or ["a large red circle moving left on a black background"]
+                prompts = list(self.settings.prompts) or [
+                    "a large red circle moving left on a black background"
+                ]
                 pairs = self.pipeline()(prompts, seed=0, show_progress=False)
         picture = side_by_side(pairs)
         picture.save(path)
@@ -302,7 +326,9 @@ class Trainer:
                 if self.parts[kind].origin == "random":
                     self.parts[kind].origin = "trained"
                 slots[kind] = replace(slots[kind], config=self.parts[kind].config)
-            return Pipeline(Recipe(**slots, sampling=self.recipe.sampling), self.parts).save(self.folder / "pipeline")
+            return Pipeline(Recipe(**slots, sampling=self.recipe.sampling), self.parts).save(
+                self.folder / "pipeline"
+            )
 
     def _name_space(self, kind: str) -> None:
         """Let a part's space be named by its weights."""
@@ -314,7 +340,9 @@ class Trainer:
         autoencoder, slot = self.parts["autoencoder"], self.recipe.slots["autoencoder"]
         if hasattr(autoencoder, "set_normalisation") and not self.settings.keep_space:
             with torch.inference_mode():
-                rows = [autoencoder.encode(video).transpose(0, 1).flatten(1) for video in self._some_videos(32)]
+                rows = [
+                    autoencoder.encode(video).transpose(0, 1).flatten(1) for video in self._some_videos(32)
+                ]
             latents = torch.cat(rows, dim=1).float()
             old = autoencoder.latent_std
             mean = autoencoder.latent_mean + old * latents.mean(dim=1)
@@ -326,7 +354,9 @@ class Trainer:
         return self.folder / "autoencoder"
 
 
-def train(recipe: str | Path | TrainRecipe, folder: str | Path, *, init: str | None = None, **overrides: Any) -> Path:
+def train(
+    recipe: str | Path | TrainRecipe, folder: str | Path, *, init: str | None = None, **overrides: Any
+) -> Path:
     """Train what a recipe says and return the folder of the result.
 
     Args:
@@ -338,5 +368,3 @@ def train(recipe: str | Path | TrainRecipe, folder: str | Path, *, init: str | N
     if not isinstance(recipe, TrainRecipe):
         recipe = TrainRecipe.load(recipe, overrides)
     return Trainer(recipe, folder, init=init).run()
-
-

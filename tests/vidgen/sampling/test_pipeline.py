@@ -141,7 +141,11 @@ def test_adapt_bridges_channels_and_widths():
 
 
 def test_trained_parts_know_their_spaces():
-    trained = vidgen.find("denoiser", "sora-dit").preset("tiny").replace(latent_channels=16, latent_space="somewhere")
+    trained = (
+        vidgen.find("denoiser", "sora-dit")
+        .preset("tiny")
+        .replace(latent_channels=16, latent_space="somewhere")
+    )
     with pytest.raises(ContractError, match="latent space"):
         vidgen.compose(**{**PARTS, "denoiser": trained})
     assert vidgen.compose(**{**PARTS, "denoiser": trained}, foreign=True).status == "refused"
@@ -171,7 +175,9 @@ def test_load_refuses_what_is_no_pipeline(tmp_path):
 
 
 def test_reconstruct_takes_any_size(pipe):
-    video = vidgen.Video.from_numpy(np.random.default_rng(0).integers(0, 255, (7, 30, 41, 3), dtype=np.uint8), fps=8)
+    video = vidgen.Video.from_numpy(
+        np.random.default_rng(0).integers(0, 255, (7, 30, 41, 3), dtype=np.uint8), fps=8
+    )
     made = pipe.reconstruct(video)
     assert made.numpy().shape == video.numpy().shape
     assert made.fps == 8

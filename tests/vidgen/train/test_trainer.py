@@ -112,15 +112,19 @@ def test_a_trained_autoencoder_names_its_space_and_is_normalised(write, tmp_path
     assert part.origin == str(folder)
     world = vidgen.create("data_set", "kinetic")
     size = vidgen.Size(5, 32, 32)
-    videos = torch.cat([vidgen.Video.from_numpy(world.sample(i, size).video, fps=16).tensor() for i in range(32)])
+    videos = torch.cat(
+        [vidgen.Video.from_numpy(world.sample(i, size).video, fps=16).tensor() for i in range(32)]
+    )
     latents = part.encode(videos)
     assert 0.5 < latents.std() < 2
 
 
 def test_a_trained_pipeline_is_native_and_knows_its_neighbours(write, tmp_path):
     autoencoder = train(write(AUTOENCODER), tmp_path / "vae")
-    text = DENOISER.replace('"sora-vae/tiny"', json.dumps({"name": "sora-vae", "weights": str(autoencoder)}).replace(":", " ="))
-    text = text.replace('{"name"', '{name').replace('"weights"', "weights")
+    text = DENOISER.replace(
+        '"sora-vae/tiny"', json.dumps({"name": "sora-vae", "weights": str(autoencoder)}).replace(":", " =")
+    )
+    text = text.replace('{"name"', "{name").replace('"weights"', "weights")
     text = text.replace("batch = 2", "batch = 2\ncache = 8")
     folder = train(write(text), tmp_path / "dit")
     pipe = vidgen.load(folder)
@@ -137,13 +141,20 @@ def test_fine_tuning_starts_from_a_pipeline(write, tmp_path):
     folder = train(path, tmp_path / "first")
     trainer = Trainer(TrainRecipe.load(path), tmp_path / "second", init=str(folder))
     saved = vidgen.load(folder).denoiser.state_dict()
-    assert all(torch.equal(saved[name], value) for name, value in trainer.parts["denoiser"].state_dict().items())
+    assert all(
+        torch.equal(saved[name], value) for name, value in trainer.parts["denoiser"].state_dict().items()
+    )
 
 
 def test_frozen_parameters_stay_and_the_space_can_be_kept(write, tmp_path):
     folder = train(write(AUTOENCODER), tmp_path / "first")
     again = train(
-        write(AUTOENCODER), tmp_path / "second", init=str(folder), freeze=("encoder*",), keep_space=True, seed=3
+        write(AUTOENCODER),
+        tmp_path / "second",
+        init=str(folder),
+        freeze=("encoder*",),
+        keep_space=True,
+        seed=3,
     )
     first, second = (vidgen.create("autoencoder", "sora-vae", weights=f) for f in (folder, again))
     assert first.latent.space == second.latent.space
@@ -154,7 +165,7 @@ def test_frozen_parameters_stay_and_the_space_can_be_kept(write, tmp_path):
 
 def test_a_checkpoint_of_other_parts_is_refused(write, tmp_path):
     train(write(AUTOENCODER), tmp_path / "run")
-    other = write(AUTOENCODER.replace('preset = "tiny"', 'config = { decoder_width = 24 }'))
+    other = write(AUTOENCODER.replace('preset = "tiny"', "config = { decoder_width = 24 }"))
     with pytest.raises(CheckpointError, match="other parts"):
         Trainer(TrainRecipe.load(other), tmp_path / "run")
 
