@@ -72,11 +72,10 @@ def generate(
     """  # noqa: D301
     from vidgen.video.writer import format_of
 
-    wanted = {"frames": frames, "height": height, "width": width}
     if size is not None:
-        if any(value is not None for value in wanted.values()):
+        if (frames, height, width) != (None, None, None):
             raise ConfigError("Give --size or --frames, --height and --width, not both.")
-        wanted = Size.parse(size)._asdict()
+        frames, height, width = Size.parse(size)
     outputs = output or [Path("out.mp4")]
     for path in outputs:
         format_of(path)  # refuses now what could not be saved after minutes of work
@@ -84,9 +83,19 @@ def generate(
     pipe = _pipeline(model, {kind: name for kind, name in chosen.items() if name}, foreign)
     _move(pipe, device, dtype)
     note(f"{pipe!r} on {pipe.device}, {str(pipe.dtype).removeprefix('torch.')}")
-    videos = pipe(
-        prompts, **wanted, fps=fps, steps=steps, guidance=guidance, negative=negative, seed=seed, fit=fit
-    )  # fmt: skip
+    made = pipe(
+        prompts,
+        frames=frames,
+        height=height,
+        width=width,
+        fps=fps,
+        steps=steps,
+        guidance=guidance,
+        negative=negative,
+        seed=seed,
+        fit=fit,
+    )
+    videos = made if isinstance(made, list) else [made]
     for path in outputs:
         _save(videos, path)
 
