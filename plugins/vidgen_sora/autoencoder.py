@@ -19,7 +19,7 @@ from einops import rearrange
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vidgen.errors import SizeError, VideoError
+from vidgen.errors import VideoError
 from vidgen.interfaces import VideoAutoencoder
 from vidgen.size import Size
 from vidgen_sora.config import SPACE_STRIDE, TIME_STRIDE, SoraVAEConfig
@@ -118,7 +118,7 @@ class SoraVAE(VideoAutoencoder):
             VideoError: When the tensor has another form.
             SizeError: When the size does not fit; names the nearest ones.
         """
-        self._check_video(video)
+        self.check_video(video)
         return self._normalised(self._posterior(repeat_first(video), None)[0]).to(video.dtype)
 
     def decode(self, latents: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
@@ -132,7 +132,7 @@ class SoraVAE(VideoAutoencoder):
 
     def forward_train(self, video: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the reconstruction from a posterior sample, and the weighted ``kl`` (mean over latents)."""
-        self._check_video(video)
+        self.check_video(video)
         mean, variance = self._posterior(repeat_first(video), None)
         sample = (mean + variance.sqrt() * torch.randn_like(mean)).to(video.dtype)
         kl = 0.5 * (mean.square() + variance - 1 - variance.log()).mean()
@@ -155,7 +155,7 @@ class SoraVAE(VideoAutoencoder):
         waiting: Tensor | None = None
         frames = 0
         for piece in pieces:
-            self._check_video(piece, whole=False)
+            self.check_video(piece, whole=False)
             frames += piece.shape[2]
             waiting = repeat_first(piece) if waiting is None else torch.cat([waiting, piece], dim=2)
             whole = waiting.shape[2] // TIME_STRIDE * TIME_STRIDE
@@ -164,7 +164,7 @@ class SoraVAE(VideoAutoencoder):
                     yield self._normalised(self._posterior(part, history)[0]).to(piece.dtype)
             waiting = waiting[:, :, whole:]
         if waiting is not None and waiting.shape[2]:
-            self._check_video_size(Size(frames, *waiting.shape[3:]))
+            self.check_size(Size(frames, *waiting.shape[3:]))
 
     def decode_stream(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         """Decode latents that arrive in pieces ``[B, C, t_i, h, w]``; equal to `decode` of the whole.
@@ -218,23 +218,6 @@ class SoraVAE(VideoAutoencoder):
     def _denormalised(self, latents: Tensor) -> Tensor:
         shape = (1, -1, 1, 1, 1)
         return latents * self.latent_std.view(shape).to(latents) + self.latent_mean.view(shape).to(latents)
-
-    def _check_video(self, video: Tensor, *, whole: bool = True) -> None:
-        if video.ndim != 5 or video.shape[1] != 3 or not video.is_floating_point():
-            kind = f"{str(video.dtype).removeprefix('torch.')} {list(video.shape)}"
-            raise VideoError(
-                f"A video is a float tensor [B, 3, T, H, W] in [-1, 1], not {kind}; see Video.tensor()."
-            )
-        frames, height, width = video.shape[2:]
-        self._check_video_size(Size(frames if whole else 1, height, width))
-
-    def _check_video_size(self, size: Size) -> None:
-        if min(size) < 1 or not self.latent.fits(size):
-            near = " or ".join(str(near) for near in self.latent.nearest(size))
-            raise SizeError(
-                f"sora-vae codes 1 + 4k frames with sides that divide by 8, not {size};"
-                f" use {near}, or let the pipeline pad."
-            )
 
     def _check_latents(self, latents: Tensor) -> None:
         channels = self.config.latent_channels

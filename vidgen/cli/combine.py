@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MISFIT", "add_to", "check", "matrix"]
 
-MISFIT = 1
+MISFIT = 2
 """Exit code of ``vidgen check`` for a recipe that reads well but whose parts do not fit."""
 
 STATUSES: tuple[Status, ...] = ("native", "must be trained", "refused")

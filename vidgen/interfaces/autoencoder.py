@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vidgen.contract import AutoencoderConfig, LatentSpec
+from vidgen.errors import SizeError, VideoError
+from vidgen.size import Size
 
 __all__ = ["VideoAutoencoder"]
 
@@ -47,6 +49,39 @@ class VideoAutoencoder(nn.Module, ABC):
     @abstractmethod
     def forward_train(self, video: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the reconstruction and the part's own weighted losses (``kl``, ``commitment``), as scalars."""
+
+    def check_video(self, video: Tensor, *, whole: bool = True) -> None:
+        """Refuse what is no video of this autoencoder; call it at the head of `encode`.
+
+        Args:
+            video: ``[B, 3, T, H, W]`` in [-1, 1] (a thousandth beyond is let pass).
+            whole: Whether it is a whole clip, whose frames must fit too, or a piece of one.
+
+        Raises:
+            VideoError: For another shape or type, NaN, or values out of range.
+            SizeError: For a size that does not fit; names the nearest ones.
+        """
+        if video.ndim != 5 or video.shape[1] != 3 or not video.is_floating_point() or 0 in video.shape:
+            kind = f"{str(video.dtype).removeprefix('torch.')} {list(video.shape)}"
+            raise VideoError(
+                f"A video is a float tensor [B, 3, T, H, W] in [-1, 1], not {kind}; see Video.tensor()."
+            )
+        size = Size(*video.shape[2:])
+        self.check_size(size if whole else size._replace(frames=1))
+        low, high = (float(value) for value in video.detach().aminmax())
+        if not (low >= -1.001 and high <= 1.001):
+            what = "NaN" if low != low or high != high else f"values from {low:.3g} to {high:.3g}"
+            raise VideoError(
+                f"A video's values lie in [-1, 1]; this one has {what}. Video.tensor() scales uint8 frames."
+            )
+
+    def check_size(self, size: Size) -> None:
+        """Refuse a video size that does not map to latents; raises `SizeError` with the nearest ones."""
+        if not self.latent.fits(size):
+            near = " or ".join(map(str, self.latent.nearest(size)))
+            raise SizeError(
+                f"The autoencoder takes no {size}; use {near}, or let the pipeline pad (fit='pad')."
+            )
 
     def start_from_data(self, videos: Iterable[Tensor]) -> None:
         """Prepare a fresh part from some videos before training (codes, components); nothing by default."""

@@ -142,8 +142,8 @@ class Pipeline:
     @overload
     def __call__(self, prompts: Sequence[str], **options: Any) -> list[Video]: ...
 
-    @torch.inference_mode()
-    def __call__(  # type: ignore[misc]  # the overloads only tell one prompt from several
+    @torch.inference_mode()  # type: ignore[misc]  # the overloads only tell one prompt from several
+    def __call__(
         self,
         prompts: str | Sequence[str],
         *,

@@ -8,7 +8,6 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vidgen.errors import SizeError
 from vidgen.interfaces import VideoAutoencoder
 from vidgen.size import Size
 from vidgen.video import Video
@@ -29,11 +28,8 @@ def reconstruct(
     Raises:
         SizeError: With ``refuse``, for a size that does not fit.
     """
-    size, latent = Size(len(video), video.height, video.width), autoencoder.latent
-    if fit == "refuse" and not latent.fits(size):
-        raise SizeError(
-            f"The autoencoder takes no {size}; take {' or '.join(map(str, latent.nearest(size)))}, or fit='pad'."
-        )
+    if fit == "refuse":
+        autoencoder.check_size(Size(*video.size))
     frames = torch.cat(list(reconstruct_stream(autoencoder, [video.tensor()])), dim=2)
     return Video.from_tensor(frames.cpu(), fps=video.fps, clamp=True)
 
