@@ -12,6 +12,7 @@ from vidgen.contract import SchedulerContract as SchedulerContract
 from vidgen.contract import TextEncoderConfig as TextEncoderConfig
 from vidgen.contract import TextEncoderContract as TextEncoderContract
 from vidgen.contract import TextSpec as TextSpec
+from vidgen.creation import create as create
 from vidgen.hookspecs import hookimpl as hookimpl
 from vidgen.interfaces import Condition as Condition
 from vidgen.interfaces import Denoiser as Denoiser
@@ -25,11 +26,10 @@ from vidgen.process import Process as Process
 from vidgen.process import ProcessSpec as ProcessSpec
 from vidgen.recipe import Recipe as Recipe
 from vidgen.recipe import check as check
-from vidgen.registry import create as create
+from vidgen.registration import register as register
 from vidgen.registry import find as find
 from vidgen.registry import list_components as list_components
 from vidgen.registry import plugins as plugins
-from vidgen.registry import register as register
 from vidgen.sampling.pipeline import Pipeline as Pipeline
 from vidgen.sampling.pipeline import compose as compose
 from vidgen.sampling.pipeline import load as load

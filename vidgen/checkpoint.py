@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from vidgen.config import Config
 from vidgen.errors import CheckpointError, UnknownNameError, closest
-from vidgen.registry import build, create, find, list_components
+from vidgen.parts import build
+from vidgen.registry import find, list_components
 from vidgen.spec import ComponentSpec
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "load_part",
     "load_weights",
     "part_folder",
+    "pretrained_folder",
     "read_part_config",
     "save_part",
 ]
@@ -126,6 +128,12 @@ def read_part_config(spec: ComponentSpec, folder: Path) -> Config:
     return spec.config.from_dict(data["config"])
 
 
+def pretrained_folder(tag: str) -> Path:
+    """Return the folder of shipped weights; raises `UnknownNameError` for a tag that nobody registered."""
+    spec = find("pretrained", tag)
+    return Path(build(spec, spec.preset()))
+
+
 def part_folder(kind: str, weights: str | Path) -> Path:
     """Return the folder of a part's weights, given a registered tag or a folder (of the part or of a pipeline).
 
@@ -134,7 +142,7 @@ def part_folder(kind: str, weights: str | Path) -> Path:
     """
     text = str(weights)
     if text in list_components("pretrained"):
-        root = Path(create("pretrained", text))
+        root = pretrained_folder(text)
     elif Path(text).is_dir():
         root = Path(text)
     else:
@@ -215,4 +223,4 @@ def default_pretrained() -> Path:
             else "no plugin ships one (see `vidgen plugins`)"
         )
         raise UnknownNameError(f"There is no single default model: {claims}; name a tag or a folder.")
-    return Path(create("pretrained", tags[0]))
+    return pretrained_folder(tags[0])

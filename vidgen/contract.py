@@ -257,8 +257,8 @@ class SchedulerConfig(Config):
     """Base of scheduler configurations."""
 
     def contract(self) -> SchedulerContract:
-        """Return what this scheduler declares."""
-        raise NotImplementedError(f"{type(self).__name__} must define contract().")
+        """Return what this scheduler declares; first order, one evaluation a step unless overridden."""
+        return SchedulerContract(order=1)
 
 
 _BASES: dict[str, type[Config]] = {

@@ -13,7 +13,8 @@ from vidgen.checkpoint import FORMAT_VERSION, part_folder, read_part_config
 from vidgen.config import Config, config, require
 from vidgen.contract import Contracts, DenoiserConfig, Problem, Status, find_problems, must_train
 from vidgen.errors import RecipeError, closest
-from vidgen.registry import Address, find, list_components, resolve
+from vidgen.parts import Address, resolve
+from vidgen.registry import find, list_components
 from vidgen.size import Size
 from vidgen.spec import INTERFACES, ComponentSpec
 

@@ -7,7 +7,8 @@ from typing import Any, Literal
 from vidgen.config import Config, config, require
 from vidgen.contract import SchedulerConfig, SchedulerContract
 from vidgen.errors import ConfigError
-from vidgen.registry import Address, find
+from vidgen.parts import Address
+from vidgen.registry import find
 
 __all__ = [
     "AncestralConfig",

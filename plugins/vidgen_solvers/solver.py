@@ -13,10 +13,11 @@ from itertools import pairwise
 
 from torch import Tensor
 
+from vidgen.creation import create
 from vidgen.errors import ConfigError, PluginError
 from vidgen.interfaces.scheduler import Grid, Scheduler, TimeGrid
+from vidgen.parts import Address
 from vidgen.process import Process
-from vidgen.registry import Address, create
 from vidgen_solvers.config import SolverConfig
 
 __all__ = ["Solver", "Step", "steps_of"]

@@ -22,14 +22,14 @@ from torch.nn import functional
 from vidgen.errors import VideoError
 from vidgen.interfaces import VideoAutoencoder
 from vidgen.size import Size
-from vidgen_sora.config import SPACE_STRIDE, TIME_STRIDE, SoraVAEConfig
+from vidgen_sora.blocks import BLOCK_VALUES, from_blocks, repeat_first, to_blocks
+from vidgen_sora.config import TIME_STRIDE, SoraVAEConfig
+from vidgen_sora.pca import fit_pca
 
-__all__ = ["SoraVAE", "from_blocks", "to_blocks"]
+__all__ = ["SoraVAE"]
 
 STREAM_GROUPS = 4
 """Latent frames that are coded at once in a stream: bounds its memory whatever the length of the pieces."""
-
-BLOCK_VALUES = 3 * TIME_STRIDE * SPACE_STRIDE**2
 
 History = dict[nn.Module, Tensor]
 """The last frame that each causal convolution has seen of a stream."""
@@ -180,11 +180,18 @@ class SoraVAE(VideoAutoencoder):
                 yield self._decoded(self._denormalised(part), history)[:, :, drop:]
                 drop = 0
 
+    @torch.no_grad()
     def start_from_data(self, videos: Iterable[Tensor]) -> None:
-        """Make the linear maps the principal components of videos: the best linear code to start from."""
-        from vidgen_sora.pca import fit_pca, initialise_from_pca  # it builds on this module
+        """Let the linear maps be the whitened components of videos: training starts from the best linear code.
 
-        initialise_from_pca(self, fit_pca(videos, self.config.latent_channels))
+        While the residual nets give zero, a fresh part then equals `BlockPCA.reconstruct`.
+        """
+        pca = fit_pca(videos, self.config.latent_channels)
+        whiten = (pca.basis / pca.std).T
+        self.encoder_linear.weight.copy_(whiten)
+        self.encoder_linear.bias.copy_(-whiten @ pca.mean)
+        self.decoder_linear.weight.copy_(pca.basis * pca.std)
+        self.decoder_linear.bias.copy_(pca.mean)
 
     @torch.no_grad()
     def set_normalisation(self, mean: Tensor, std: Tensor) -> None:
@@ -225,25 +232,6 @@ class SoraVAE(VideoAutoencoder):
             raise VideoError(
                 f"Latents of this sora-vae are [B, {channels}, t, h, w], not {list(latents.shape)}."
             )
-
-
-def to_blocks(video: Tensor) -> Tensor:
-    """Cut a video ``[B, 3, 4t, 8h, 8w]`` into blocks ``[B, t, h, w, 768]``."""
-    return rearrange(
-        video, "b c (t p) (h q) (w r) -> b t h w (c p q r)", p=TIME_STRIDE, q=SPACE_STRIDE, r=SPACE_STRIDE
-    )
-
-
-def from_blocks(blocks: Tensor) -> Tensor:
-    """Join blocks ``[B, t, h, w, 768]`` into a video ``[B, 3, 4t, 8h, 8w]``."""
-    return rearrange(
-        blocks, "b t h w (c p q r) -> b c (t p) (h q) (w r)", p=TIME_STRIDE, q=SPACE_STRIDE, r=SPACE_STRIDE
-    )
-
-
-def repeat_first(video: Tensor) -> Tensor:
-    """Repeat the first frame three times in front, so that 1 + 4k frames become whole groups of four."""
-    return torch.cat([video[:, :, :1].expand(-1, -1, TIME_STRIDE - 1, -1, -1), video], dim=2)
 
 
 def zeroed(layer: nn.Linear) -> nn.Linear:

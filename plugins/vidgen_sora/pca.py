@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from vidgen.errors import VideoError
-from vidgen_sora.autoencoder import SoraVAE, from_blocks, repeat_first, to_blocks
+from vidgen_sora.blocks import from_blocks, repeat_first, to_blocks
 from vidgen_sora.config import TIME_STRIDE
 
-__all__ = ["BlockPCA", "fit_pca", "initialise_from_pca"]
+__all__ = ["BlockPCA", "fit_pca"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,26 +53,3 @@ def fit_pca(videos: Iterable[Tensor], components: int = 16) -> BlockPCA:
     values, vectors = torch.linalg.eigh(covariance)
     std = values.flip(0)[:components].clamp(min=1e-8).sqrt()
     return BlockPCA(mean=mean.float(), basis=vectors.flip(1)[:, :components].float(), std=std.float())
-
-
-@torch.no_grad()
-def initialise_from_pca(autoencoder: SoraVAE, pca: BlockPCA) -> None:
-    """Let a fresh autoencoder's linear maps be whitened components: it then equals `BlockPCA.reconstruct`.
-
-    Args:
-        autoencoder: To be changed; its residual nets still give zero.
-        pca: With as many components as the latents have channels.
-
-    Raises:
-        VideoError: When the numbers of components and of channels differ.
-    """
-    channels = autoencoder.config.latent_channels
-    if pca.basis.shape[1] != channels:
-        raise VideoError(
-            f"The PCA has {pca.basis.shape[1]} components, the autoencoder {channels}; fit as many."
-        )
-    whiten = (pca.basis / pca.std).T
-    autoencoder.encoder_linear.weight.copy_(whiten)
-    autoencoder.encoder_linear.bias.copy_(-whiten @ pca.mean)
-    autoencoder.decoder_linear.weight.copy_(pca.basis * pca.std)
-    autoencoder.decoder_linear.bias.copy_(pca.mean)

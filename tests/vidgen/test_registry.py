@@ -5,7 +5,8 @@ import pytest
 import vidgen
 from vidgen.config import Config, config
 from vidgen.errors import ConfigError, DuplicateComponentError, PluginError, UnknownNameError
-from vidgen.registry import Address, Registry, registry
+from vidgen.parts import Address
+from vidgen.registry import Registry, registry
 from vidgen.spec import INTERFACES, ComponentSpec
 
 

@@ -12,8 +12,9 @@ import typer
 from vidgen.cli.output import note, print_json, print_table, short
 from vidgen.config import Config, field_types
 from vidgen.errors import UnknownNameError, closest
+from vidgen.parts import Address
 from vidgen.process import ProcessSpec
-from vidgen.registry import Address, find, list_components, plugins, registry
+from vidgen.registry import find, list_components, plugins, registry
 from vidgen.spec import INTERFACES, KINDS, ComponentSpec, check_kind
 
 __all__ = ["add_to", "list_parts", "show", "show_plugins"]

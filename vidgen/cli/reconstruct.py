@@ -79,8 +79,8 @@ def reconstruct(
 
 def _autoencoder(name: str | None) -> VideoAutoencoder:
     from vidgen.checkpoint import default_pretrained
+    from vidgen.creation import create
     from vidgen.recipe import read_tables
-    from vidgen.registry import create
 
     if name is not None:
         return create("autoencoder", name)

@@ -29,9 +29,12 @@ class VideoAutoencoder(nn.Module, ABC):
     origin: str = "random"
     """Where the weights come from: a tag, a folder, ``trained``, or ``random``."""
 
-    def __init__(self, config: AutoencoderConfig) -> None:
+    def __init__(self, config: AutoencoderConfig | None = None) -> None:
         super().__init__()
-        self.config = config
+        if (
+            config is not None
+        ):  # a class registered with plain arguments gets its configuration from `register`
+            self.config = config
 
     @property
     def latent(self) -> LatentSpec:

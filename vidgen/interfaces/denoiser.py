@@ -68,9 +68,12 @@ class Denoiser(nn.Module, ABC):
     origin: str = "random"
     """Where the weights come from: a tag, a folder, ``trained``, or ``random``."""
 
-    def __init__(self, config: DenoiserConfig) -> None:
+    def __init__(self, config: DenoiserConfig | None = None) -> None:
         super().__init__()
-        self.config = config
+        if (
+            config is not None
+        ):  # a class registered with plain arguments gets its configuration from `register`
+            self.config = config
 
     @abstractmethod
     def prepare(self, text: TextEmbedding, condition: Condition, size: Size) -> Any:

@@ -87,8 +87,11 @@ class Scheduler(ABC):
 
     config: SchedulerConfig
 
-    def __init__(self, config: SchedulerConfig) -> None:
-        self.config = config
+    def __init__(self, config: SchedulerConfig | None = None) -> None:
+        if (
+            config is not None
+        ):  # a class registered with plain arguments gets its configuration from `register`
+            self.config = config
 
     @abstractmethod
     def grid(

@@ -57,9 +57,12 @@ class TextEncoder(nn.Module, ABC):
     origin: str = "random"
     """Where the weights come from: a tag, a folder, ``trained``, or ``random``."""
 
-    def __init__(self, config: TextEncoderConfig) -> None:
+    def __init__(self, config: TextEncoderConfig | None = None) -> None:
         super().__init__()
-        self.config = config
+        if (
+            config is not None
+        ):  # a class registered with plain arguments gets its configuration from `register`
+            self.config = config
 
     @property
     def text(self) -> TextSpec:

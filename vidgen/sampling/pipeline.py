@@ -11,14 +11,22 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor, nn
 
-from vidgen.checkpoint import atomic_folder, default_pretrained, load_weights, part_folder, save_part
+from vidgen.checkpoint import (
+    atomic_folder,
+    default_pretrained,
+    load_weights,
+    part_folder,
+    pretrained_folder,
+    save_part,
+)
 from vidgen.contract import Status
 from vidgen.errors import CheckpointError, ConfigError, ContractError, SizeError, UnknownNameError
 from vidgen.interfaces import Condition, Denoiser, Scheduler, TextEmbedding, TextEncoder, VideoAutoencoder
+from vidgen.parts import build
 from vidgen.process import Process
 from vidgen.progress import progress
 from vidgen.recipe import Recipe, Sampling, Slot
-from vidgen.registry import build, list_components
+from vidgen.registry import list_components
 from vidgen.sampling.adapt import adapt_denoiser, adapt_text_encoder
 from vidgen.sampling.device import auto_device, auto_dtype
 from vidgen.sampling.guidance import Guider, as_guider
@@ -388,9 +396,7 @@ def load(source: str | Path | None = None, *, revision: str | None = None) -> Pi
     if source is None:
         folder = default_pretrained()
     elif str(source) in list_components("pretrained"):
-        from vidgen.registry import create
-
-        folder = Path(create("pretrained", str(source)))
+        folder = pretrained_folder(str(source))
     elif Path(source).exists():
         folder = Path(source)
     else:

@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from vidgen.config import Config, config, require
 from vidgen.errors import RecipeError, closest
+from vidgen.parts import resolve
 from vidgen.recipe import Recipe, Sampling, Slot, read_tables
-from vidgen.registry import find, resolve
+from vidgen.registry import find
 from vidgen.size import Size
 from vidgen.spec import INTERFACES, ComponentSpec
 

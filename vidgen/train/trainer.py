@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from vidgen.checkpoint import atomic_folder, digest, load_part, save_part
 from vidgen.errors import CheckpointError
+from vidgen.parts import build
 from vidgen.progress import progress
 from vidgen.recipe import Recipe
-from vidgen.registry import build
 from vidgen.sampling.device import auto_dtype
 from vidgen.sampling.pipeline import Pipeline
 from vidgen.spec import INTERFACES

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from vidgen.creation import create
 from vidgen.errors import ConfigError, VideoError
-from vidgen.registry import create
 from vidgen.size import Size
 from vidgen.video import Video
 from vidgen_folder.config import FolderConfig

@@ -8,7 +8,7 @@ from vidgen.errors import ConfigError, SizeError, VideoError
 from vidgen.size import Size
 from vidgen_sora.autoencoder import SoraVAE
 from vidgen_sora.config import SoraVAEConfig
-from vidgen_sora.pca import fit_pca, initialise_from_pca
+from vidgen_sora.pca import fit_pca
 from vidgen_sora.presets import SORA_VAE
 
 FRAMES = range(1, 42, 4)
@@ -102,7 +102,7 @@ def test_gradients_reach_every_parameter(vae: SoraVAE) -> None:
 def test_a_fresh_one_learns() -> None:
     torch.manual_seed(0)
     fresh, video = SoraVAE(SORA_VAE["tiny"]), make_video(5, 48, 48) * 0.5
-    initialise_from_pca(fresh, fit_pca([video]))
+    fresh.start_from_data([video])
     optimizer = torch.optim.Adam(fresh.parameters(), lr=3e-3)
     errors = []
     for _ in range(40):
@@ -118,9 +118,9 @@ def test_a_fresh_one_learns() -> None:
 
 @torch.no_grad()
 def test_pca_start_equals_pca() -> None:
-    pca = fit_pca([make_video(9), make_video(17, seed=1)])
-    fresh = SoraVAE(SORA_VAE["tiny"])
-    initialise_from_pca(fresh, pca)
+    videos = [make_video(9), make_video(17, seed=1)]
+    pca, fresh = fit_pca(videos), SoraVAE(SORA_VAE["tiny"])
+    fresh.start_from_data(videos)
     video = make_video(13, seed=2)
     torch.testing.assert_close(fresh.decode(fresh.encode(video)), pca.reconstruct(video), atol=1e-4, rtol=0)
 

@@ -33,7 +33,7 @@ def test_check_prints_the_parts_and_the_status(vidgen, tmp_path):
 def test_check_prints_every_misfit_on_a_line_and_fails(vidgen, tmp_path):
     trained = {"latent_space": "a", "latent_channels": 4, "text_space": "b"}
     result = vidgen("check", write(tmp_path, denoiser={"name": "sora-dit/tiny", "config": trained}))
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     problems = [line for line in result.stdout.splitlines() if line.startswith("problem: ")]
     assert len(problems) == 3
     assert all("sora-dit" in line for line in problems)
