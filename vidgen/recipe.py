@@ -20,6 +20,9 @@ from vidgen.spec import INTERFACES, ComponentSpec
 
 __all__ = ["Recipe", "Sampling", "Slot", "check", "read_tables"]
 
+FLAGS = ("foreign", "adapt")
+"""What a recipe may allow its parts; see `Recipe`."""
+
 
 @config
 class Sampling(Config):
@@ -121,13 +124,25 @@ def spec_of(kind: str, settings: Config) -> ComponentSpec:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A whole system as data."""
+    """A whole system as data.
+
+    Attributes:
+        autoencoder: Pixels to latents.
+        denoiser: The backbone.
+        text_encoder: Prompts to tokens.
+        scheduler: Solver and grid.
+        sampling: Defaults of a call.
+        foreign: Trained parts may meet spaces that they do not know.
+        adapt: Trainable projections bridge different channels and widths.
+    """
 
     autoencoder: Slot
     denoiser: Slot
     text_encoder: Slot
     scheduler: Slot
     sampling: Sampling = field(default_factory=Sampling)
+    foreign: bool = False
+    adapt: bool = False
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Recipe:
@@ -136,7 +151,7 @@ class Recipe:
         Raises:
             RecipeError: For unknown keys and missing parts.
         """
-        known = (*INTERFACES, "sampling", "format_version")
+        known = (*INTERFACES, "sampling", "format_version", *FLAGS)
         for key in data:
             if key not in known:
                 raise RecipeError(
@@ -151,8 +166,12 @@ class Recipe:
             raise RecipeError(
                 f"The recipe has format {data['format_version']}, newer than {FORMAT_VERSION}: upgrade vidgen."
             )
-        slots = {kind: Slot.read(kind, data[kind]) for kind in INTERFACES}
-        return cls(**slots, sampling=Sampling.from_dict(data.get("sampling", {})))
+        slots: dict[str, Any] = {kind: Slot.read(kind, data[kind]) for kind in INTERFACES}
+        flags = {name: data.get(name, False) for name in FLAGS}
+        for name, value in flags.items():
+            if not isinstance(value, bool):
+                raise RecipeError(f"{name} is true or false, not {value!r}.")
+        return cls(**slots, sampling=Sampling.from_dict(data.get("sampling", {})), **flags)
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
@@ -177,16 +196,17 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `from_dict` reads back."""
         slots = {kind: self.slot(kind).to_dict() for kind in INTERFACES}
-        return {"format_version": FORMAT_VERSION, **slots, "sampling": self.sampling.to_dict()}
+        flags = {name: True for name in FLAGS if getattr(self, name)}
+        return {"format_version": FORMAT_VERSION, **flags, **slots, "sampling": self.sampling.to_dict()}
 
     def contracts(self) -> Contracts:
         """Return what the four parts declare."""
         parts = {kind: self.slot(kind).config.contract() for kind in INTERFACES}  # type: ignore[attr-defined]
         return Contracts(**parts, names={kind: self.slot(kind).spec.name for kind in INTERFACES})
 
-    def problems(self, *, foreign: bool = False, adapt: bool = False) -> list[Problem]:
+    def problems(self) -> list[Problem]:
         """Return why the parts cannot run together; empty when they fit."""
-        return find_problems(self.contracts(), foreign=foreign, adapt=adapt)
+        return find_problems(self.contracts(), foreign=self.foreign, adapt=self.adapt)
 
     def status(self) -> Status:
         """Return what this combination is: native, must be trained, or refused."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vidgen.errors import VideoError
+from vidgen.metrics import Metric
 from vidgen_kinetic.config import (
     ATTRIBUTES,
     BACKGROUNDS,
@@ -98,7 +99,7 @@ class _Object:
     pure: bool
 
 
-class KineticScorer:
+class KineticScorer(Metric):
     """Score videos of the kinetic world against prompts.
 
     Args:

@@ -1,4 +1,7 @@
-"""Trainable projections that bridge parts of different widths (``adapt=True``)."""
+"""Trainable projections that bridge parts of different widths (``adapt=True``).
+
+An adapted part keeps the inner part as it was and adds an `adapter`; the two are saved side by side.
+"""
 
 from __future__ import annotations
 
@@ -7,35 +10,55 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from vidgen.contract import DenoiserConfig, TextEncoderConfig
 from vidgen.interfaces import Condition, Denoiser, Prediction, TextEmbedding, TextEncoder, VideoAutoencoder
 from vidgen.size import Size
 
-__all__ = ["AdaptedDenoiser", "AdaptedTextEncoder", "adapt_denoiser", "adapt_text_encoder"]
+__all__ = ["AdaptedDenoiser", "AdaptedTextEncoder", "adapted"]
 
 
 class AdaptedTextEncoder(TextEncoder):
     """A text encoder followed by a linear map to the width that a denoiser reads."""
 
     def __init__(self, inner: TextEncoder, width: int) -> None:
-        super().__init__(inner.config)
+        super().__init__()
         self.inner = inner
-        self.project = nn.Linear(inner.text.width or width, width)
+        self.adapter = nn.Linear(inner.text.width or width, width)
+
+    @property
+    def config(self) -> TextEncoderConfig:
+        """The inner part's."""
+        return self.inner.config
+
+    @config.setter
+    def config(self, value: TextEncoderConfig) -> None:
+        self.inner.config = value
 
     def encode(self, prompts: Sequence[str]) -> TextEmbedding:
         """Encode and project the tokens; the pooled vector stays as it is."""
         text = self.inner.encode(prompts)
-        return TextEmbedding(self.project(text.tokens), text.text_mask, text.pooled)
+        return TextEmbedding(self.adapter(text.tokens), text.text_mask, text.pooled)
 
 
 class AdaptedDenoiser(Denoiser):
     """A denoiser between two linear maps: from the latents' channels to its own and back."""
 
     def __init__(self, inner: Denoiser, channels: int) -> None:
-        super().__init__(inner.config)
+        super().__init__()
         self.inner = inner
         own = inner.config.latent_channels or channels
-        self.enter = nn.Conv3d(channels, own, 1)
-        self.leave = nn.Conv3d(own, channels, 1)
+        self.adapter = nn.ModuleDict(
+            {"enter": nn.Conv3d(channels, own, 1), "leave": nn.Conv3d(own, channels, 1)}
+        )
+
+    @property
+    def config(self) -> DenoiserConfig:
+        """The inner part's."""
+        return self.inner.config
+
+    @config.setter
+    def config(self, value: DenoiserConfig) -> None:
+        self.inner.config = value
 
     def prepare(self, text: TextEmbedding, condition: Condition, size: Size) -> Any:
         """Prepare the inner denoiser."""
@@ -43,20 +66,16 @@ class AdaptedDenoiser(Denoiser):
 
     def forward(self, x: Tensor, time: Tensor, prepared: Any) -> Prediction:
         """Predict in the inner denoiser's channels and map back; a learned variance is dropped."""
-        return Prediction(self.leave(self.inner(self.enter(x), time, prepared).value))
+        return Prediction(self.adapter["leave"](self.inner(self.adapter["enter"](x), time, prepared).value))
 
 
-def adapt_text_encoder(encoder: TextEncoder, denoiser: Denoiser) -> TextEncoder:
-    """Return the encoder, projected where its width is not the one that the denoiser reads."""
-    width = denoiser.config.contract().text.width
-    return encoder if width in (None, encoder.text.width) else AdaptedTextEncoder(encoder, width)
-
-
-def adapt_denoiser(denoiser: Denoiser, autoencoder: VideoAutoencoder) -> Denoiser:
-    """Return the denoiser, projected where its channels are not the autoencoder's."""
-    channels = denoiser.config.contract().latent_channels
-    return (
-        denoiser
-        if channels in (None, autoencoder.latent.channels)
-        else AdaptedDenoiser(denoiser, autoencoder.latent.channels)
-    )
+def adapted(
+    autoencoder: VideoAutoencoder, denoiser: Denoiser, text_encoder: TextEncoder
+) -> tuple[Denoiser, TextEncoder]:
+    """Return denoiser and text encoder, each with a projection where its width is not its neighbour's."""
+    need, channels = denoiser.config.contract(), autoencoder.latent.channels
+    if need.text.width not in (None, text_encoder.text.width):
+        text_encoder = AdaptedTextEncoder(text_encoder, need.text.width)
+    if need.latent_channels not in (None, channels):
+        denoiser = AdaptedDenoiser(denoiser, channels)
+    return denoiser, text_encoder

@@ -14,20 +14,16 @@ from torch import Tensor, nn
 from vidgen.checkpoint import (
     atomic_folder,
     default_pretrained,
-    load_weights,
-    part_folder,
     pretrained_folder,
-    save_part,
 )
 from vidgen.contract import Status
 from vidgen.errors import CheckpointError, ConfigError, ContractError, SizeError, UnknownNameError
 from vidgen.interfaces import Condition, Denoiser, Scheduler, TextEmbedding, TextEncoder, VideoAutoencoder
-from vidgen.parts import build
 from vidgen.process import Process
 from vidgen.progress import progress
 from vidgen.recipe import Recipe, Sampling, Slot
 from vidgen.registry import list_components
-from vidgen.sampling.adapt import adapt_denoiser, adapt_text_encoder
+from vidgen.sampling.assembly import assemble, save_slot
 from vidgen.sampling.device import auto_device, auto_dtype
 from vidgen.sampling.guidance import Guider, as_guider
 from vidgen.size import Size
@@ -86,9 +82,7 @@ class Pipeline:
 
     @property
     def status(self) -> Status:
-        """``native``, ``must be trained`` or ``refused`` (composed knowingly with ``foreign=True``)."""
-        if self.recipe.problems():
-            return "refused"
+        """``native``, or ``must be trained``: random weights, or parts that never saw each other."""
         return "must be trained" if self.random_parts else self.recipe.status()
 
     def modules(self) -> dict[str, nn.Module]:
@@ -139,8 +133,7 @@ class Pipeline:
         with atomic_folder(folder) as new:
             data = self.recipe.to_dict()
             for kind in INTERFACES[:3]:
-                (new / kind).mkdir()
-                save_part(getattr(self, kind), new / kind, self.recipe.slot(kind).spec)
+                save_slot(getattr(self, kind), new / kind, self.recipe.slot(kind))
                 data[kind] = {"name": self.recipe.slot(kind).spec.name, "weights": "."}
             (new / "recipe.toml").write_text(tomli_w.dumps(data))
         return Path(folder)
@@ -363,24 +356,11 @@ def compose(
         else:
             slots[kind] = Slot.read(kind, value)
     defaults = sampling if isinstance(sampling, Sampling) else Sampling.from_dict(sampling or {})
-    recipe = Recipe(**slots, sampling=defaults).following()
-    problems = recipe.problems(foreign=foreign, adapt=adapt)
+    recipe = Recipe(**slots, sampling=defaults, foreign=foreign, adapt=adapt).following()
+    problems = recipe.problems()
     if problems:
         raise ContractError(" ".join(map(str, problems)))
-    for kind in INTERFACES:
-        parts.setdefault(kind, _make(recipe.slot(kind)))
-    if adapt:
-        parts["text_encoder"] = adapt_text_encoder(parts["text_encoder"], parts["denoiser"])
-        parts["denoiser"] = adapt_denoiser(parts["denoiser"], parts["autoencoder"])
-    return Pipeline(recipe, parts)
-
-
-def _make(slot: Slot) -> Any:
-    part = build(slot.spec, slot.config)
-    if slot.weights is not None:
-        load_weights(part, part_folder(slot.spec.kind, slot.weights) / "model.safetensors")
-        part.origin = slot.weights
-    return part
+    return Pipeline(recipe, assemble(recipe, parts))
 
 
 def load(source: str | Path | None = None, *, revision: str | None = None) -> Pipeline:
@@ -405,7 +385,7 @@ def load(source: str | Path | None = None, *, revision: str | None = None) -> Pi
         raise CheckpointError(f"{folder} is no pipeline: it holds no recipe.toml (see Pipeline.save).")
     recipe = Recipe.load(folder)
     slots: dict[str, Any] = {kind: recipe.slot(kind) for kind in INTERFACES}
-    return compose(**slots, sampling=recipe.sampling)
+    return compose(**slots, sampling=recipe.sampling, foreign=recipe.foreign, adapt=recipe.adapt)
 
 
 def _fetch(source: str, revision: str | None) -> Path:

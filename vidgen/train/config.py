@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from vidgen.config import Config, config, require
-from vidgen.errors import RecipeError, closest
+from vidgen.errors import ContractError, RecipeError, closest
 from vidgen.parts import resolve
-from vidgen.recipe import Recipe, Sampling, Slot, read_tables
+from vidgen.recipe import FLAGS, Recipe, Sampling, Slot, read_tables
 from vidgen.registry import find
 from vidgen.size import Size
 from vidgen.spec import INTERFACES, ComponentSpec
@@ -156,12 +156,16 @@ class TrainRecipe:
         sampling: Defaults of the trained pipeline.
         train: How.
         data: On what.
+        adapt: Trainable projections bridge different channels and widths.
+        foreign: Trained parts may meet spaces that they do not know (and learn them).
     """
 
     slots: Mapping[str, Slot]
     sampling: Sampling
     train: TrainConfig
     data: tuple[DataTable, ...]
+    adapt: bool = False
+    foreign: bool = False
 
     @classmethod
     def load(cls, path: str | Path, overrides: Mapping[str, Any] | None = None) -> TrainRecipe:
@@ -175,7 +179,7 @@ class TrainRecipe:
             RecipeError: For a missing table or part, and for unknown keys.
         """
         tables = read_tables(path)
-        known = (*INTERFACES, "sampling", "train", "data", "format_version")
+        known = (*INTERFACES, "sampling", "train", "data", "format_version", *FLAGS)
         for key in tables:
             if key not in known:
                 raise RecipeError(
@@ -192,17 +196,31 @@ class TrainRecipe:
             )
         slots = {kind: Slot.read(kind, tables[kind]) for kind in needed}
         sampling = Sampling.from_dict(tables.get("sampling", {}))
-        recipe = cls(slots, sampling, settings, tuple(_data_table(table) for table in tables["data"]))
+        data = tuple(_data_table(table) for table in tables["data"])
+        recipe = cls(slots, sampling, settings, data, **{name: tables.get(name, False) for name in FLAGS})
         return recipe.following()
 
-    def following(self) -> TrainRecipe:
-        """Return the recipe with everything filled that the denoiser takes from its neighbours."""
+    @property
+    def whole(self) -> Recipe | None:
+        """The four parts as a recipe; None where an autoencoder is trained alone."""
         if "denoiser" not in self.slots:
+            return None
+        return Recipe(**self.slots, sampling=self.sampling, adapt=self.adapt, foreign=self.foreign)
+
+    def following(self) -> TrainRecipe:
+        """Return the recipe with everything filled that the denoiser takes from its neighbours.
+
+        Raises:
+            ContractError: When the parts do not fit.
+        """
+        whole = self.whole
+        if whole is None:
             return self
-        whole = Recipe(**self.slots, sampling=self.sampling).following()
-        return TrainRecipe(
-            {kind: whole.slot(kind) for kind in INTERFACES}, self.sampling, self.train, self.data
-        )
+        whole = whole.following()
+        problems = whole.problems()
+        if problems:
+            raise ContractError(" ".join(map(str, problems)))
+        return replace(self, slots={kind: whole.slot(kind) for kind in INTERFACES})
 
 
 def _data_table(table: Any) -> DataTable:

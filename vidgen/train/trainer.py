@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +13,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from vidgen.checkpoint import atomic_folder, digest, load_part, save_part
+from vidgen.checkpoint import atomic_folder, digest, save_part
 from vidgen.errors import CheckpointError
 from vidgen.parts import build
 from vidgen.progress import progress
-from vidgen.recipe import Recipe
+from vidgen.recipe import Slot
+from vidgen.sampling.assembly import assemble, make
 from vidgen.sampling.device import auto_dtype
 from vidgen.sampling.pipeline import Pipeline
 from vidgen.spec import INTERFACES
@@ -28,7 +30,7 @@ from vidgen.train.config import TrainRecipe
 from vidgen.train.latents import cached_latents
 from vidgen.train.objectives import AutoencoderObjective, DenoiserObjective
 from vidgen.train.optimizers import Averaged, make_optimizers, rate_factor
-from vidgen.video import Video, side_by_side
+from vidgen.video import Video
 
 __all__ = ["Trainer", "train"]
 
@@ -77,14 +79,17 @@ class Trainer:
     # What is trained
 
     def _make_parts(self, init: str | None) -> dict[str, Any]:
-        parts = {}
         for kind, slot in self.recipe.slots.items():
-            weights = init if init and kind in self.settings.train else slot.weights
-            parts[kind] = load_part(slot.spec, weights) if weights else build(slot.spec, slot.config)
-            if isinstance(parts[kind], nn.Module):
-                parts[kind].requires_grad_(kind in self.settings.train).to(self.accelerator.device)
-                parts[kind].train(kind in self.settings.train)
-                for name, parameter in parts[kind].named_parameters():
+            if init and kind in self.settings.train:
+                start = Slot.read(kind, {"name": slot.spec.name, "weights": init})
+                self.recipe = replace(self.recipe, slots={**self.recipe.slots, kind: start})
+        whole = self.recipe.whole
+        parts = assemble(whole) if whole else {kind: make(slot) for kind, slot in self.recipe.slots.items()}
+        for kind, part in parts.items():
+            if isinstance(part, nn.Module):
+                part.requires_grad_(kind in self.settings.train).to(self.accelerator.device)
+                part.train(kind in self.settings.train)
+                for name, parameter in part.named_parameters():
                     if any(fnmatch.fnmatchcase(name, pattern) for pattern in self.settings.freeze):
                         parameter.requires_grad_(False)
         return parts
@@ -226,12 +231,15 @@ class Trainer:
         with atomic_folder(self.folder / "checkpoint") as new:
             head = {"step": self.step, "parts": self._identity()}
             (new / "config.json").write_text(json.dumps(head, indent=2) + "\n")
-            save_file(
-                {name: p.detach().contiguous() for name, p in self._trainable()}, new / "weights.safetensors"
-            )
-            if self.average is not None:
-                save_file(self.average.values, new / "average.safetensors")
-            torch.save([optimizer.state_dict() for optimizer in self.optimizers], new / "optimizers.pt")
+            weights = {name: p.detach().contiguous() for name, p in self._trainable()}
+            states = [optimizer.state_dict() for optimizer in self.optimizers]
+            try:
+                save_file(weights, new / "weights.safetensors")
+                if self.average is not None:
+                    save_file(self.average.values, new / "average.safetensors")
+                torch.save(states, new / "optimizers.pt")
+            except (RuntimeError, SafetensorError) as problem:  # how both libraries put a full disk
+                raise OSError(None, str(problem).splitlines()[0]) from problem
 
     def _resume(self, checkpoint: Path) -> None:
         from safetensors.torch import load_file
@@ -283,29 +291,26 @@ class Trainer:
         path.parent.mkdir(parents=True, exist_ok=True)
         with self.averaged(), self.accelerator.autocast():
             if self.settings.train == ("autoencoder",):
-                video = next(self._some_videos(1))[:2]
+                videos = next(self._some_videos(1))[:2]
                 with torch.inference_mode():
-                    made = self.parts["autoencoder"].decode(self.parts["autoencoder"].encode(video)).float()
-                pairs = [
-                    Video.from_tensor(x.cpu(), fps=16, clamp=True)
-                    for pair in zip(video, made, strict=True)
-                    for x in pair
-                ]
+                    made = self.parts["autoencoder"].decode(self.parts["autoencoder"].encode(videos)).float()
+                pairs = [x for pair in zip(videos, made, strict=True) for x in pair]
+                shown = [Video.from_tensor(x.cpu(), fps=16, clamp=True) for x in pairs]
             else:
-                prompts = list(self.settings.prompts) or [
-                    "a large red circle moving left on a black background"
-                ]
-                pairs = self.pipeline()(prompts, seed=0, show_progress=False)
-        picture = side_by_side(pairs)
-        picture.save(path)
+                prompts = list(self.settings.prompts) or ["", "a red circle"]
+                shown = self.pipeline()(prompts, seed=0, show_progress=False)
+        picture = _filmstrips(shown)
+        Video.from_numpy(picture[None], fps=1).save(path)
         tracker = self.accelerator.get_tracker("tensorboard", unwrap=True)
-        if hasattr(tracker, "add_video"):
-            tracker.add_image("samples", picture.numpy()[len(picture) // 2], self.step, dataformats="HWC")
+        if hasattr(tracker, "add_image"):
+            tracker.add_image("samples", picture, self.step, dataformats="HWC")
         return path
 
     def pipeline(self) -> Pipeline:
         """Return the parts as a pipeline, as they are now."""
-        return Pipeline(Recipe(**self.recipe.slots, sampling=self.recipe.sampling), self.parts)
+        whole = self.recipe.whole
+        assert whole is not None
+        return Pipeline(whole, self.parts)
 
     def export(self) -> Path:
         """Write the averaged weights as a part (an autoencoder) or as a pipeline, and return the folder."""
@@ -326,9 +331,8 @@ class Trainer:
                 if self.parts[kind].origin == "random":
                     self.parts[kind].origin = "trained"
                 slots[kind] = replace(slots[kind], config=self.parts[kind].config)
-            return Pipeline(Recipe(**slots, sampling=self.recipe.sampling), self.parts).save(
-                self.folder / "pipeline"
-            )
+            self.recipe = replace(self.recipe, slots=slots)
+            return self.pipeline().save(self.folder / "pipeline")
 
     def _name_space(self, kind: str) -> None:
         """Let a part's space be named by its weights."""
@@ -352,6 +356,15 @@ class Trainer:
         with atomic_folder(self.folder / "autoencoder") as new:
             save_part(autoencoder, new, slot.spec)
         return self.folder / "autoencoder"
+
+
+def _filmstrips(videos: Sequence[Video], frames: int = 8) -> np.ndarray:
+    """Return one picture uint8 ``[H, W, 3]``: a row a video, at most so many of its frames side by side."""
+    rows = []
+    for video in videos:
+        chosen = np.linspace(0, len(video) - 1, min(frames, len(video))).round().astype(int)
+        rows.append(np.concatenate(list(video.numpy()[chosen]), axis=1))
+    return np.concatenate(rows, axis=0)
 
 
 def train(

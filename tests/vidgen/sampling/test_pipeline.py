@@ -129,15 +129,21 @@ def test_an_untrained_denoiser_follows_its_neighbours():
 
 def test_misfits_are_refused_before_anything_is_built(monkeypatch):
     fixed = vidgen.find("denoiser", "sora-dit").preset("tiny").replace(latent_channels=5)
-    monkeypatch.setattr("vidgen.sampling.pipeline.build", lambda *a: pytest.fail("something was built"))
+    monkeypatch.setattr("vidgen.sampling.pipeline.assemble", lambda *a: pytest.fail("something was built"))
     with pytest.raises(ContractError, match=r"sora-vae.*sora-dit.*latent channels.*16.*5"):
         vidgen.compose(**{**PARTS, "denoiser": fixed})
 
 
-def test_adapt_bridges_channels_and_widths():
+def test_adapt_bridges_channels_and_widths_and_is_kept(tmp_path):
     fixed = vidgen.find("denoiser", "sora-dit").preset("tiny").replace(latent_channels=5, text_width=24)
     pipe = vidgen.compose(**{**PARTS, "denoiser": fixed}, adapt=True)
-    assert pipe("x", seed=0, **SMALL).numpy().shape == (5, 32, 32, 3)
+    with torch.no_grad():
+        for parameter in pipe.denoiser.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    video = pipe("x", seed=0, **SMALL).numpy()
+    assert video.shape == (5, 32, 32, 3)
+    again = vidgen.load(pipe.save(tmp_path / "adapted"))
+    assert np.array_equal(again("x", seed=0, **SMALL).numpy(), video)
 
 
 def test_trained_parts_know_their_spaces():
@@ -148,7 +154,7 @@ def test_trained_parts_know_their_spaces():
     )
     with pytest.raises(ContractError, match="latent space"):
         vidgen.compose(**{**PARTS, "denoiser": trained})
-    assert vidgen.compose(**{**PARTS, "denoiser": trained}, foreign=True).status == "refused"
+    assert vidgen.compose(**{**PARTS, "denoiser": trained}, foreign=True).status == "must be trained"
 
 
 def test_save_and_load_give_the_same_video(pipe, tmp_path):
