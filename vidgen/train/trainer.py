@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -118,8 +120,13 @@ class Trainer:
     def run(self) -> Path:
         """Train to the last step and return the folder of the result.
 
-        A stop by Ctrl-C writes a checkpoint first; the same call goes on from there.
+        A stop by Ctrl-C (or by SIGTERM, as clusters send it) writes a checkpoint first and raises KeyboardInterrupt; the
+        same call goes on from there.
         """
+        with _stoppable():
+            return self._run()
+
+    def _run(self) -> Path:
         settings, accelerator = self.settings, self.accelerator
         prepared = accelerator.prepare(self.objective, *self.optimizers)
         model, optimizers = prepared[0], prepared[1:]
@@ -356,6 +363,24 @@ class Trainer:
         with atomic_folder(self.folder / "autoencoder") as new:
             save_part(autoencoder, new, slot.spec)
         return self.folder / "autoencoder"
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let SIGTERM and SIGINT raise KeyboardInterrupt, even where a shell in the background has the latter ignored."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _filmstrips(videos: Sequence[Video], frames: int = 8) -> np.ndarray:
