@@ -59,6 +59,10 @@ def pca(clips: list[Tensor]) -> tuple[Tensor, Tensor]:
     return mean.float(), torch.linalg.eigh(cov).eigenvectors[:, -COEFFICIENTS:].T.float()
 
 
+def quality(made: Tensor, clip: Tensor) -> tuple[float, float]:
+    return float(psnr(made, clip)), float(ssim(made, clip))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -87,7 +91,7 @@ def main() -> None:
         row = {
             "clip": name,
             "size": "x".join(map(str, clip.shape[2:])),
-            "pca": (psnr(linear, clip), ssim(linear, clip)),
+            "pca": quality(linear, clip),
         }
         for label, source in (("held out", weights.get(name)), ("shipped", args.shipped)):
             if source is not None:
@@ -95,7 +99,7 @@ def main() -> None:
                 with torch.inference_mode():
                     latents = part.encode(clip)
                     made = part.decode(latents).clamp(-1, 1)
-                row[label] = (psnr(made, clip), ssim(made, clip))
+                row[label] = quality(made, clip)
                 row["rate"] = latents.numel() / clip.numel()
         data.append(row)
         print(row, flush=True)

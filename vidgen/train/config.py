@@ -47,7 +47,7 @@ class TrainConfig(Config):
         time_mean: Mean of the logit-normal times; above 0 leans to noise.
         time_std: Their standard deviation.
         reconstruction: Pixel loss of an autoencoder; ``psnr`` is the logarithm of each video's squared error, so that
-            easy and hard videos count alike.
+            easy and hard videos count alike; ``log-mse`` that of the batch's, so that hard ones count more.
         perceptual: Weight of the multi-scale edge term of an autoencoder.
         start_from_data: Let a fresh autoencoder prepare itself from its data (`sora-vae`: principal components).
         workers: Data-loading processes.
@@ -76,7 +76,7 @@ class TrainConfig(Config):
     caption_dropout: float = 0.1
     time_mean: float = 0.0
     time_std: float = 1.0
-    reconstruction: Literal["charbonnier", "l1", "mse", "psnr"] = "charbonnier"
+    reconstruction: Literal["charbonnier", "l1", "log-mse", "mse", "psnr"] = "charbonnier"
     perceptual: float = 0.1
     start_from_data: bool = True
     workers: int = 0

@@ -58,6 +58,7 @@ class AutoencoderObjective(nn.Module):
             "mse": lambda: difference.square().mean(),
             "l1": lambda: difference.abs().mean(),
             "psnr": lambda: (difference.square().flatten(1).mean(dim=1) + 1e-5).log().mean(),
+            "log-mse": lambda: (difference.square().mean() + 1e-5).log(),
             "charbonnier": lambda: (difference.square() + 1e-4).sqrt().mean(),
         }[self.settings.reconstruction]()
         result = {"reconstruction": pixel, **losses}

@@ -120,7 +120,7 @@ class Trainer:
     def run(self) -> Path:
         """Train to the last step and return the folder of the result.
 
-        A stop by Ctrl-C (or by SIGTERM, as clusters send it) writes a checkpoint first and raises KeyboardInterrupt; the
+        A stop by Ctrl-C (or by SIGTERM, as clusters send it) writes a checkpoint and raises KeyboardInterrupt; the
         same call goes on from there.
         """
         with _stoppable():
