@@ -7,7 +7,7 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +15,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from vidgen.checkpoint import atomic_folder, digest, save_part
-from vidgen.errors import CheckpointError
 from vidgen.parts import build
 from vidgen.progress import progress
 from vidgen.recipe import Slot
@@ -31,7 +29,8 @@ from vidgen.train.batches import Batch, Batches, load_batches
 from vidgen.train.config import TrainRecipe
 from vidgen.train.latents import cached_latents
 from vidgen.train.objectives import AutoencoderObjective, DenoiserObjective
-from vidgen.train.optimizers import Averaged, make_optimizers, rate_factor
+from vidgen.train.optimizers import rate_factor
+from vidgen.train.state import TrainState
 from vidgen.video import Video
 
 __all__ = ["Trainer", "train"]
@@ -68,15 +67,14 @@ class Trainer:
             project_dir=str(self.folder / "logs"),
         )
         self.parts = self._make_parts(init)
-        self.step = 0
         self.sets = [build(table.spec, table.settings) for table in recipe.data]
         checkpoint = self.folder / "checkpoint"
         self.objective = self._objective(start=init is None and not checkpoint.exists())
-        self.optimizers = make_optimizers(self.objective, self.settings)
-        self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in self.optimizers]
-        self.average = Averaged(self._trainable(), self.settings.ema) if self.settings.ema else None
+        identity = {kind: slot.to_dict() for kind, slot in self.recipe.slots.items()}
+        self.state = TrainState(self.objective, self.settings, identity)
+        self.rates = [[group["lr"] for group in opt.param_groups] for opt in self.state.optimizers]
         if checkpoint.exists():
-            self._resume(checkpoint)
+            self.state.load(checkpoint)
 
     # What is trained
 
@@ -105,86 +103,71 @@ class Trainer:
         return DenoiserObjective(self.parts["denoiser"], self.parts["text_encoder"], self.settings)
 
     def _some_videos(self, count: int) -> Iterator[Tensor]:
-        """Yield the videos of the first batches, never seen at those steps in training."""
+        """Yield videos drawn by another seed than training's."""
         batches = Batches(self.recipe.data, self.sets, seed=self.settings.seed + 1)
         for step in range(count):
             video = batches[step].video
             assert video is not None
             yield video.to(self.accelerator.device)
 
-    def _trainable(self) -> list[tuple[str, Tensor]]:
-        return [(name, p) for name, p in self.objective.named_parameters() if p.requires_grad]
-
     # The loop
 
     def run(self) -> Path:
         """Train to the last step and return the folder of the result.
 
-        A stop by Ctrl-C (or by SIGTERM, as clusters send it) writes a checkpoint and raises KeyboardInterrupt; the
-        same call goes on from there.
+        A stop by Ctrl-C (or by SIGTERM, as clusters send it) ends the step under way, writes a checkpoint and raises
+        KeyboardInterrupt; the same call goes on from there.
         """
-        with _stoppable():
-            return self._run()
-
-    def _run(self) -> Path:
-        settings, accelerator = self.settings, self.accelerator
-        prepared = accelerator.prepare(self.objective, *self.optimizers)
-        model, optimizers = prepared[0], prepared[1:]
+        settings, accelerator, state = self.settings, self.accelerator, self.state
+        model, *optimizers = accelerator.prepare(self.objective, *state.optimizers)
         model.train()
         accelerator.init_trackers("train")
-        loader = self._loader()
-        saved, seen, begun, sums = time.monotonic(), 0, time.monotonic(), dict[str, float]()
-        try:
-            with progress("training", settings.steps) as advance:
-                advance(self.step)
-                batches = iter(loader)
-                while self.step < settings.steps:
-                    losses = {}
-                    for part in range(settings.accumulate):
-                        batch: Batch = next(batches)
-                        seen += len(batch.captions)
-                        losses = self._losses(model, batch, part)
-                        accelerator.backward(sum(losses.values()) / settings.accumulate)
-                    factor = rate_factor(self.step, settings)
-                    norm = accelerator.clip_grad_norm_(self.objective.parameters(), settings.clip)
-                    for optimizer, rates in zip(optimizers, self.rates, strict=True):
-                        for group, rate in zip(optimizer.param_groups, rates, strict=True):
-                            group["lr"] = rate * factor
-                        optimizer.step()
-                        optimizer.zero_grad()
-                    if self.average is not None:
-                        self.average.update(self._trainable(), self.step)
-                    self.step += 1
-                    for name, value in losses.items():
-                        sums[name] = sums.get(name, 0.0) + value.item()
-                    if self.step % settings.log_every == 0 or self.step == settings.steps:
-                        means = {name: value / settings.log_every for name, value in sums.items()}
-                        pace = accelerator.num_processes * seen / (time.monotonic() - begun)
-                        accelerator.log({**means, "norm": float(norm), "samples/s": pace}, step=self.step)
-                        self._note(means, pace)
-                        advance(0, loss=f"{sum(means.values()):.4f}", pace=f"{pace:.1f}/s")
-                        seen, begun, sums = 0, time.monotonic(), {}
-                    advance(1)
-                    if settings.sample_every and self.step % settings.sample_every == 0:
-                        self.sample()
-                    if time.monotonic() - saved > 60 * settings.checkpoint_minutes:
-                        self.checkpoint()
-                        saved = time.monotonic()
-        except KeyboardInterrupt:
-            accelerator.end_training()
-            self.checkpoint()
-            raise
+        batches, meter, saved = iter(self._loader()), _Meter(), time.monotonic()
+        with _stop_asked() as stop, progress("training", settings.steps) as advance:
+            advance(state.step)
+            while state.step < settings.steps and not stop():
+                norm = self._learn(model, optimizers, batches, meter)
+                advance(1)
+                if state.step % settings.log_every == 0 or state.step == settings.steps:
+                    means, pace = meter.read(accelerator.num_processes)
+                    self._log(means, pace, norm)
+                    advance(0, loss=f"{sum(means.values()):.4f}", pace=f"{pace:.1f}/s")
+                if settings.sample_every and state.step % settings.sample_every == 0:
+                    self.sample()
+                if time.monotonic() - saved > 60 * settings.checkpoint_minutes:
+                    self.checkpoint()
+                    saved = time.monotonic()
         accelerator.end_training()
         self.checkpoint()
+        if state.step < settings.steps:
+            raise KeyboardInterrupt
         return self.export()
+
+    def _learn(
+        self, model: nn.Module, optimizers: Sequence[Any], batches: Iterator[Batch], meter: _Meter
+    ) -> float:
+        """Take one optimiser step and return the norm of the gradient."""
+        settings, accelerator, state = self.settings, self.accelerator, self.state
+        for part in range(settings.accumulate):
+            batch = next(batches)
+            losses = self._losses(model, batch, part)
+            accelerator.backward(sum(losses.values()) / settings.accumulate)
+            meter.add(losses, len(batch.captions))
+        norm = accelerator.clip_grad_norm_(self.objective.parameters(), settings.clip)
+        factor = rate_factor(state.step, settings)
+        for optimizer, rates in zip(optimizers, self.rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * factor
+            optimizer.step()
+            optimizer.zero_grad()
+        state.update_average()
+        state.step += 1
+        return float(norm)
 
     def _losses(self, model: nn.Module, batch: Batch, part: int) -> dict[str, Tensor]:
         place = self.accelerator.device
-        draw = (
-            self.settings.seed,
-            self.step * self.settings.accumulate + part,
-            self.accelerator.process_index,
-        )
+        number = self.state.step * self.settings.accumulate + part
+        draw = (self.settings.seed, number, self.accelerator.process_index)
         seed = int(np.random.SeedSequence(draw).generate_state(1)[0])
         if "denoiser" not in self.settings.train:
             assert batch.video is not None
@@ -209,94 +192,33 @@ class Trainer:
                     caches[number] = cached_latents(where, autoencoder, table, data, dtype=self.dtype)
         rank = self.accelerator.process_index
         batches = Batches(self.recipe.data, self.sets, seed=self.settings.seed, rank=rank, caches=caches)
-        steps = range(self.step * self.settings.accumulate, self.settings.steps * self.settings.accumulate)
-        return load_batches(batches, steps, workers=self.settings.workers)
+        first, last = (step * self.settings.accumulate for step in (self.state.step, self.settings.steps))
+        return load_batches(batches, range(first, last), workers=self.settings.workers)
 
-    def _note(self, means: dict[str, float], pace: float) -> None:
-        """Append a line to ``log.jsonl``."""
+    # What is written
+
+    def _log(self, means: Mapping[str, float], pace: float, norm: float) -> None:
+        """Log to TensorBoard and append a line to ``log.jsonl``."""
+        step = self.state.step
+        self.accelerator.log({**means, "norm": norm, "samples/s": pace}, step=step)
         if self.accelerator.is_main_process:
-            line = {
-                "step": self.step,
-                **{name: round(value, 6) for name, value in means.items()},
-                "pace": round(pace, 2),
-            }
+            rounded = {name: round(value, 6) for name, value in means.items()}
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / "log.jsonl").open("a") as log:
-                log.write(json.dumps(line) + "\n")
-
-    # What is kept
-
-    def _identity(self) -> dict[str, Any]:
-        return {kind: slot.to_dict() for kind, slot in self.recipe.slots.items()}
+                log.write(json.dumps({"step": step, **rounded, "pace": round(pace, 2)}) + "\n")
 
     def checkpoint(self) -> None:
         """Write weights, averages and optimiser states, atomically."""
-        if not self.accelerator.is_main_process:
-            return
-        from safetensors.torch import save_file
-
-        with atomic_folder(self.folder / "checkpoint") as new:
-            head = {"step": self.step, "parts": self._identity()}
-            (new / "config.json").write_text(json.dumps(head, indent=2) + "\n")
-            weights = {name: p.detach().contiguous() for name, p in self._trainable()}
-            states = [optimizer.state_dict() for optimizer in self.optimizers]
-            try:
-                save_file(weights, new / "weights.safetensors")
-                if self.average is not None:
-                    save_file(self.average.values, new / "average.safetensors")
-                torch.save(states, new / "optimizers.pt")
-            except (RuntimeError, SafetensorError) as problem:  # how both libraries put a full disk
-                raise OSError(None, str(problem).splitlines()[0]) from problem
-
-    def _resume(self, checkpoint: Path) -> None:
-        from safetensors.torch import load_file
-
-        try:
-            head = json.loads((checkpoint / "config.json").read_text())
-            weights = load_file(checkpoint / "weights.safetensors")
-            states = torch.load(checkpoint / "optimizers.pt", weights_only=True)
-        except Exception as problem:
-            raise CheckpointError(
-                f"{checkpoint} cannot be resumed ({problem}); remove it to start anew."
-            ) from problem
-        if json.loads(json.dumps(self._identity())) != head["parts"]:
-            raise CheckpointError(
-                f"{checkpoint} was made by a recipe with other parts; choose another folder or remove it."
-            )
-        with torch.no_grad():
-            for name, parameter in self._trainable():
-                parameter.copy_(weights[name])
-        for optimizer, state in zip(self.optimizers, states, strict=True):
-            optimizer.load_state_dict(state)
-        if self.average is not None:
-            self.average.values = load_file(checkpoint / "average.safetensors")
-        self.step = head["step"]
-
-    @contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Put the averaged weights in place for a while."""
-        named = self._trainable()
-        kept = [p.detach().clone() for _, p in named]
-        with torch.no_grad():
-            for name, parameter in named:
-                if self.average is not None:
-                    parameter.copy_(self.average.values[name])
-        self.objective.eval()
-        try:
-            yield
-        finally:
-            self.objective.train()
-            with torch.no_grad():
-                for (_, parameter), value in zip(named, kept, strict=True):
-                    parameter.copy_(value)
+        if self.accelerator.is_main_process:
+            self.state.save(self.folder / "checkpoint")
 
     def sample(self) -> Path | None:
-        """Write an image of what the averaged weights make now: reconstructions, or videos of the prompts."""
+        """Write a picture of what the averaged weights make now: reconstructions, or videos of the prompts."""
         if not self.accelerator.is_main_process:
             return None
-        path = self.folder / "samples" / f"{self.step:07d}.png"
+        path = self.folder / "samples" / f"{self.state.step:07d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
-        with self.averaged(), self.accelerator.autocast():
+        with self.state.averaged(), self.accelerator.autocast():
             if self.settings.train == ("autoencoder",):
                 videos = next(self._some_videos(1))[:2]
                 with torch.inference_mode():
@@ -310,7 +232,7 @@ class Trainer:
         Video.from_numpy(picture[None], fps=1).save(path)
         tracker = self.accelerator.get_tracker("tensorboard", unwrap=True)
         if hasattr(tracker, "add_image"):
-            tracker.add_image("samples", picture, self.step, dataformats="HWC")
+            tracker.add_image("samples", picture, self.state.step, dataformats="HWC")
         return path
 
     def pipeline(self) -> Pipeline:
@@ -321,25 +243,40 @@ class Trainer:
 
     def export(self) -> Path:
         """Write the averaged weights as a part (an autoencoder) or as a pipeline, and return the folder."""
-        if self.settings.train == ("autoencoder",):
-            with self.averaged():
-                return self._export_autoencoder()
-        with self.averaged():
-            slots = dict(self.recipe.slots)
-            denoiser = self.parts["denoiser"]
-            for kind in ("autoencoder", "text_encoder"):
-                if kind in self.settings.train or not self.parts[kind].config.space:
-                    self._name_space(kind)
-            latent, text = self.parts["autoencoder"].latent, self.parts["text_encoder"].text
-            denoiser.config = denoiser.config.replace(
-                latent_space=latent.space, text_space=text.space, text_padding=text.padding
-            )
-            for kind in INTERFACES[:3]:
-                if self.parts[kind].origin == "random":
-                    self.parts[kind].origin = "trained"
-                slots[kind] = replace(slots[kind], config=self.parts[kind].config)
-            self.recipe = replace(self.recipe, slots=slots)
-            return self.pipeline().save(self.folder / "pipeline")
+        with self.state.averaged():
+            alone = self.settings.train == ("autoencoder",)
+            return self._export_autoencoder() if alone else self._export_pipeline()
+
+    def _export_pipeline(self) -> Path:
+        denoiser, slots = self.parts["denoiser"], dict(self.recipe.slots)
+        for kind in ("autoencoder", "text_encoder"):
+            if kind in self.settings.train or not self.parts[kind].config.space:
+                self._name_space(kind)
+        latent, text = self.parts["autoencoder"].latent, self.parts["text_encoder"].text
+        denoiser.config = denoiser.config.replace(
+            latent_space=latent.space, text_space=text.space, text_padding=text.padding
+        )
+        for kind in INTERFACES[:3]:
+            if self.parts[kind].origin == "random":
+                self.parts[kind].origin = "trained"
+            slots[kind] = replace(slots[kind], config=self.parts[kind].config)
+        self.recipe = replace(self.recipe, slots=slots)
+        return self.pipeline().save(self.folder / "pipeline")
+
+    def _export_autoencoder(self) -> Path:
+        autoencoder, slot = self.parts["autoencoder"], self.recipe.slots["autoencoder"]
+        if not self.settings.keep_space:
+            if hasattr(autoencoder, "set_normalisation"):
+                with torch.inference_mode():
+                    latents = [autoencoder.encode(video) for video in self._some_videos(32)]
+                rows = torch.cat([x.transpose(0, 1).flatten(1) for x in latents], dim=1).float()
+                old = autoencoder.latent_std
+                mean = autoencoder.latent_mean + old * rows.mean(dim=1)
+                autoencoder.set_normalisation(mean, old * rows.std(dim=1))
+            self._name_space("autoencoder")
+        with atomic_folder(self.folder / "autoencoder") as new:
+            save_part(autoencoder, new, slot.spec)
+        return self.folder / "autoencoder"
 
     def _name_space(self, kind: str) -> None:
         """Let a part's space be named by its weights."""
@@ -347,37 +284,44 @@ class Trainer:
         mark = f"{self.recipe.slots[kind].spec.name}-{digest(part.state_dict())}"
         part.config = part.config.replace(space=mark)
 
-    def _export_autoencoder(self) -> Path:
-        autoencoder, slot = self.parts["autoencoder"], self.recipe.slots["autoencoder"]
-        if hasattr(autoencoder, "set_normalisation") and not self.settings.keep_space:
-            with torch.inference_mode():
-                rows = [
-                    autoencoder.encode(video).transpose(0, 1).flatten(1) for video in self._some_videos(32)
-                ]
-            latents = torch.cat(rows, dim=1).float()
-            old = autoencoder.latent_std
-            mean = autoencoder.latent_mean + old * latents.mean(dim=1)
-            autoencoder.set_normalisation(mean, old * latents.std(dim=1))
-        if not self.settings.keep_space:
-            self._name_space("autoencoder")
-        with atomic_folder(self.folder / "autoencoder") as new:
-            save_part(autoencoder, new, slot.spec)
-        return self.folder / "autoencoder"
+
+class _Meter:
+    """Means of losses and samples a second since the last reading."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._count = self._samples = 0
+        self._begun = time.monotonic()
+
+    def add(self, losses: Mapping[str, Tensor], samples: int) -> None:
+        for name, value in losses.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value.item()
+        self._count += 1
+        self._samples += samples
+
+    def read(self, processes: int) -> tuple[dict[str, float], float]:
+        means = {name: value / self._count for name, value in self._sums.items()}
+        pace = processes * self._samples / (time.monotonic() - self._begun)
+        self._sums, self._count, self._samples, self._begun = {}, 0, 0, time.monotonic()
+        return means, pace
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
-    """Let SIGTERM and SIGINT raise KeyboardInterrupt, even where a shell in the background has the latter ignored."""
+def _stop_asked() -> Iterator[Callable[[], bool]]:
+    """Yield a function that says whether SIGINT or SIGTERM came; a second one interrupts at once."""
+    asked: list[int] = []
 
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
+    def note(number: int, frame: object) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(number)
 
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield lambda: False
         return
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield lambda: bool(asked)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

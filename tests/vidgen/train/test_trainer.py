@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import pytest
 import torch
@@ -70,7 +72,7 @@ def write(tmp_path):
 
 
 def weights(trainer):
-    return {name: tensor.detach().clone() for name, tensor in trainer._trainable()}
+    return {name: tensor.detach().clone() for name, tensor in trainer.state.named}
 
 
 @pytest.mark.parametrize("text", [AUTOENCODER, DENOISER], ids=["autoencoder", "denoiser"])
@@ -90,12 +92,12 @@ def test_resume_is_exact(text, write, tmp_path):
     finally:
         module.rate_factor = original
     again = Trainer(TrainRecipe.load(path), tmp_path / "half")
-    assert again.step == 2
+    assert again.state.step == 2
     again.run()
     left, right = weights(whole), weights(again)
     assert left.keys() == right.keys()
     assert all(torch.equal(left[name], right[name]) for name in left)
-    assert all(torch.equal(whole.average.values[n], again.average.values[n]) for n in left)
+    assert all(torch.equal(whole.state.average.values[n], again.state.average.values[n]) for n in left)
 
 
 def test_training_lowers_the_loss(write, tmp_path):
@@ -178,19 +180,20 @@ def test_a_damaged_checkpoint_is_refused(write, tmp_path):
         Trainer(TrainRecipe.load(path), tmp_path / "run")
 
 
-def test_ctrl_c_keeps_a_checkpoint(write, tmp_path, monkeypatch):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_keeps_a_checkpoint_of_whole_steps(number, write, tmp_path, monkeypatch):
     trainer = Trainer(TrainRecipe.load(write(AUTOENCODER)), tmp_path / "run")
     original = trainer._losses
 
     def interrupted(model, batch, part):
-        if trainer.step == 2:
-            raise KeyboardInterrupt
+        if trainer.state.step == 2:
+            os.kill(os.getpid(), number)
         return original(model, batch, part)
 
     monkeypatch.setattr(trainer, "_losses", interrupted)
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
-    assert json.loads((tmp_path / "run" / "checkpoint" / "config.json").read_text())["step"] == 2
+    assert json.loads((tmp_path / "run" / "checkpoint" / "config.json").read_text())["step"] == 3
 
 
 @pytest.mark.parametrize(

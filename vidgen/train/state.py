@@ -1,0 +1,109 @@
+"""What a training carries from step to step, on disk: weights, averages, optimiser states."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from vidgen.checkpoint import atomic_folder
+from vidgen.errors import CheckpointError
+from vidgen.train.config import TrainConfig
+from vidgen.train.optimizers import Averaged, make_optimizers
+
+__all__ = ["TrainState"]
+
+
+class TrainState:
+    """The trainable parameters of a module with their optimisers and averages.
+
+    Args:
+        module: What is trained.
+        settings: How.
+        identity: The parts as plain data; a checkpoint of other parts is refused.
+    """
+
+    def __init__(self, module: nn.Module, settings: TrainConfig, identity: dict[str, Any]) -> None:
+        self.module, self.identity = module, identity
+        self.step = 0
+        self.named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        self.optimizers = make_optimizers(module, settings)
+        self.average = Averaged(self.named, settings.ema) if settings.ema else None
+
+    def save(self, folder: Path) -> None:
+        """Write a checkpoint; the one before stands until this one is whole.
+
+        Raises:
+            CheckpointError: When it cannot be written (a full disk).
+        """
+        with atomic_folder(folder) as new:
+            head = {"step": self.step, "parts": self.identity}
+            (new / "config.json").write_text(json.dumps(head, indent=2) + "\n")
+            weights = {name: p.detach().contiguous() for name, p in self.named}
+            states = [optimizer.state_dict() for optimizer in self.optimizers]
+            try:
+                save_file(weights, new / "weights.safetensors")
+                if self.average is not None:
+                    save_file(self.average.values, new / "average.safetensors")
+                torch.save(states, new / "optimizers.pt")
+            except (RuntimeError, SafetensorError) as problem:  # how both libraries put a full disk
+                raise OSError(None, str(problem).splitlines()[0]) from problem
+
+    def load(self, folder: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises:
+            CheckpointError: When it is damaged or of other parts.
+        """
+        try:
+            head = json.loads((folder / "config.json").read_text())
+            weights = load_file(folder / "weights.safetensors")
+            states = torch.load(folder / "optimizers.pt", weights_only=True)
+            averages = None if self.average is None else load_file(folder / "average.safetensors")
+        except Exception as problem:
+            raise CheckpointError(
+                f"{folder} cannot be resumed ({problem}); remove it to start anew."
+            ) from problem
+        if json.loads(json.dumps(self.identity)) != head["parts"]:
+            raise CheckpointError(
+                f"{folder} was made by a recipe with other parts; choose another folder or remove it."
+            )
+        with torch.no_grad():
+            for name, parameter in self.named:
+                parameter.copy_(weights[name])
+        for optimizer, state in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
+        if self.average is not None and averages is not None:
+            self.average.values = {
+                name: averages[name].to(value) for name, value in self.average.values.items()
+            }
+        self.step = head["step"]
+
+    def update_average(self) -> None:
+        """Take the weights after a step into the average."""
+        if self.average is not None:
+            self.average.update(self.named, self.step)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Put the averaged weights in place for a while, in evaluation mode."""
+        kept = [p.detach().clone() for _, p in self.named]
+        with torch.no_grad():
+            for name, parameter in self.named:
+                if self.average is not None:
+                    parameter.copy_(self.average.values[name])
+        self.module.eval()
+        try:
+            yield
+        finally:
+            self.module.train()
+            with torch.no_grad():
+                for (_, parameter), value in zip(self.named, kept, strict=True):
+                    parameter.copy_(value)
