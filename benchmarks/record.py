@@ -32,13 +32,7 @@ def circumstances() -> dict[str, Any]:
     load = "/".join(f"{value:.1f}" for value in os.getloadavg())
     return {
         "date": date.today().isoformat(),
-        "command": shlex.join(
-            [
-                "python",
-                *(["-m", sys.argv[0]] if not Path(sys.argv[0]).exists() else [_relative(sys.argv[0])]),
-                *sys.argv[1:],
-            ]
-        ),
+        "command": shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
         "machine": f"{os.cpu_count()} cores, {model}",
         "load": load,
         "versions": f"Python {platform.python_version()}, torch {version('torch')}",

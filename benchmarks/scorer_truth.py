@@ -1,6 +1,6 @@
 """How far the kinetic scorer can be trusted: on truth, on disturbed truth, and on what must read "none".
 
-    python benchmarks/scorer_truth.py --samples 400 --output benchmarks/results/NAME.md
+    python -m benchmarks.scorer_truth [--samples 400]
 
 Parts are reached by name only. Prints Markdown tables with 95 % Wilson intervals.
 """
@@ -9,15 +9,9 @@ from __future__ import annotations
 
 import argparse
 import io
-import os
-import platform
-import shlex
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
-from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 import vidgen
+from benchmarks.record import save
 from vidgen.metrics.wilson import wilson
 
 Video = NDArray[np.uint8]
@@ -265,17 +260,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=400, help="videos a row")
     parser.add_argument("--truths", type=int, default=1000, help="undisturbed videos a row")
-    parser.add_argument("--output", type=Path, help="also write the report to this file")
     options = parser.parse_args()
-    head = (
-        "# What the kinetic scorer reads\n\n"
-        f"{date.today()}, {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
-        f"numpy {np.__version__}, `python {shlex.join(sys.argv)}`\n\n"
-    )
-    text = head + report(options.samples, options.truths)
-    print(text)
-    if options.output:
-        options.output.write_text(text)
+    save("kinetic-scorer", "What the kinetic scorer reads", report(options.samples, options.truths))
 
 
 if __name__ == "__main__":

@@ -3,13 +3,22 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 import vidgen
-from vidgen.checkpoint import atomic_folder, digest, load_part, load_weights, part_folder, save_part
+from vidgen.checkpoint import (
+    atomic_folder,
+    digest,
+    load_part,
+    load_weights,
+    part_folder,
+    recover_folder,
+    save_part,
+)
 from vidgen.errors import CheckpointError, UnknownNameError
 
 SPEC = vidgen.find("autoencoder", "sora-vae")
@@ -133,6 +142,74 @@ with atomic_folder(sys.argv[1]) as new:
     done = subprocess.run([sys.executable, "-c", code, str(folder)], timeout=120)
     assert done.returncode == -9
     assert files(folder) == before
+
+
+def kill_at_rename(folder, number):
+    """Rewrite a folder in a process that is killed right after its so many-th rename."""
+    code = """
+import os, pathlib, signal, sys
+from vidgen.checkpoint import atomic_folder
+rename, done = pathlib.Path.rename, []
+def killing(self, target):
+    rename(self, target)
+    done.append(target)
+    if len(done) == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+pathlib.Path.rename = killing
+with atomic_folder(sys.argv[1]) as new:
+    (new / "config.json").write_text("whole")
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(folder), str(number)], timeout=120)
+    assert done.returncode == -9
+
+
+def test_a_kill_between_the_two_renames_is_put_right(folder):
+    kill_at_rename(folder, 1)
+    assert not folder.exists()
+    assert len(list(folder.parent.iterdir())) == 2
+    recover_folder(folder)
+    assert files(folder) == {"config.json": b"whole"}
+    assert [path.name for path in folder.parent.iterdir()] == ["part"]
+
+
+def test_a_part_killed_between_the_renames_loads_by_its_name(part, folder):
+    before = files(folder)
+    folder.rename(folder.with_name(".part.old-999999999"))
+    assert digest(load_part(SPEC, folder).state_dict()) == digest(part.state_dict())
+    assert files(folder) == before
+
+
+def test_what_kills_left_is_dropped_at_the_next_write(part, folder):
+    kill_at_rename(folder, 2)
+    (folder.parent / ".part.new-999999999").mkdir()
+    write(part, folder)
+    assert [path.name for path in folder.parent.iterdir()] == ["part"]
+    assert load_part(SPEC, folder).config == part.config
+
+
+def test_a_write_that_another_process_has_under_way_is_left_alone(part, folder):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        busy = folder.parent / f".part.new-{other.pid}"
+        busy.mkdir()
+        write(part, folder)
+        assert busy.exists()
+        other.communicate(b"\n")
+
+
+def test_ctrl_c_between_the_two_renames_loses_nothing(folder, monkeypatch):
+    before, rename, done = files(folder), Path.rename, []
+
+    def interrupted(self, target):
+        done.append(target)
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt), atomic_folder(folder) as new:
+        (new / "config.json").write_text("{}")
+    assert files(folder) == before
+    assert [path.name for path in folder.parent.iterdir()] == ["part"]
 
 
 def test_foreign_folders_are_not_replaced(part, tmp_path):

@@ -4,7 +4,7 @@ import pytest
 from stranger import GOOD, install
 
 from vidgen.discovery import Plugin, discover
-from vidgen.errors import DuplicateComponentError
+from vidgen.errors import UnknownNameError
 from vidgen.registry import Registry
 
 
@@ -59,13 +59,40 @@ def test_a_broken_plugin_is_remembered_and_hurts_nobody_else(site, code, error):
     assert all(plugin.specs and plugin.error is None for plugin in others)
 
 
-def test_one_name_in_two_distributions_names_both(site, tmp_path):
+def test_one_name_in_two_distributions_names_both_and_hurts_nobody_else(site):
     install(site, GOOD.format(name="one", module="first"), distribution="first", module="first")
     install(site, GOOD.format(name="two", module="second"), distribution="second", module="second")
-    with pytest.raises(
-        DuplicateComponentError, match=r"'acme' is used by (first and second|second and first)"
-    ):
-        discover()
+    held = Registry().load()
+    clashing = [plugin for plugin in held.plugins if plugin.name == "acme"]
+    assert sorted(plugin.distribution for plugin in clashing) == ["first", "second"]
+    assert all("'acme' is used by first and second" in plugin.error for plugin in clashing)
+    assert held.names("suite") == []
+    assert "sora-dit" in held.names("denoiser")
+    with pytest.raises(UnknownNameError, match="There is no suite 'one'.*used by first and second") as caught:
+        held.find("suite", "one")
+    assert str(caught.value).count("'acme'") == 2  # said once: as the plugin's name and in its reason
+
+
+@pytest.mark.parametrize("damage", ["no metadata", "no module", "bad entry points"])
+def test_a_half_installed_distribution_hurts_nobody_else(site, damage):
+    install(site, GOOD.format(name="thing", module="acme_half"), module="acme_half")
+    info = site / "acme-0.1.dist-info"
+    if damage == "no metadata":
+        (info / "METADATA").unlink()
+    elif damage == "no module":
+        (site / "acme_half.py").unlink()
+    else:
+        (info / "entry_points.txt").write_text("[vidgen]\nno equals sign\n")
+    plugins = {plugin.name: plugin for plugin in discover()}
+    assert plugins["sora"].error is None
+    assert len(plugins["sora"].specs) >= 3
+    if damage == "no module":
+        assert "ModuleNotFoundError" in plugins["acme"].error
+
+
+def test_a_plugin_that_exits_at_import_is_only_broken(site):
+    install(site, "raise SystemExit('bye')", module="acme_exits")
+    assert found("acme").error == "SystemExit: bye"
 
 
 def test_a_component_that_clashes_keeps_its_whole_plugin_out(site):
