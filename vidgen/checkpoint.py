@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import hashlib
 import json
 import os
@@ -32,6 +33,7 @@ __all__ = [
     "part_folder",
     "pretrained_folder",
     "read_part_config",
+    "recover_folder",
     "save_part",
 ]
 
@@ -43,12 +45,14 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 def atomic_folder(folder: str | Path) -> Iterator[Path]:
     """Write a whole folder under a temporary name beside it, then put it in place.
 
-    A failure or a kill on the way leaves the old folder as it was.
+    A failure or a kill on the way leaves the old folder as it was (see `recover_folder` for a kill between the two
+    renames at the end).
 
     Raises:
         CheckpointError: When the place cannot be written, or holds something that vidgen did not write.
     """
     folder = Path(folder)
+    recover_folder(folder)
     ours = (folder / CONFIG).exists() or (folder / "recipe.toml").exists()
     if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(
@@ -58,12 +62,12 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
     try:
         new.mkdir(parents=True)
         yield new
-        if folder.exists():
-            folder.rename(old)
         try:
+            if folder.exists():
+                folder.rename(old)
             new.rename(folder)
-        except OSError:
-            if old.exists():
+        except BaseException:  # Ctrl-C between the two as well
+            if old.exists() and not folder.exists():
                 old.rename(folder)
             raise
     except OSError as problem:
@@ -73,6 +77,35 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
     finally:
         shutil.rmtree(new, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
+
+
+def recover_folder(folder: Path) -> None:
+    """Put right what a killed `atomic_folder` left: finish what was whole, drop what was not.
+
+    A process killed between its two renames leaves no folder but both the old and the (whole) new one beside it.
+    """
+    name = glob.escape(folder.name)
+    for old in sorted(folder.parent.glob(f".{name}.old-*")):
+        new = folder.with_name(old.name.replace(".old-", ".new-"))
+        if not folder.exists() and not _is_at_work(old):
+            (new if new.exists() else old).rename(folder)
+    for left in [*folder.parent.glob(f".{name}.old-*"), *folder.parent.glob(f".{name}.new-*")]:
+        if not _is_at_work(left):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _is_at_work(left: Path) -> bool:
+    """Return whether the process that a temporary folder is named after is another one that still runs."""
+    number = left.name.rpartition("-")[2]
+    if not number.isdigit() or int(number) == os.getpid():  # in a container a restart has the same number
+        return not number.isdigit()
+    try:
+        os.kill(int(number), 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def save_part(part: nn.Module, folder: Path, spec: ComponentSpec) -> None:
@@ -141,6 +174,8 @@ def part_folder(kind: str, weights: str | Path) -> Path:
         UnknownNameError: When it is neither, with close matches.
     """
     text = str(weights)
+    if not Path(text).exists():
+        recover_folder(Path(text))
     if text in list_components("pretrained"):
         root = pretrained_folder(text)
     elif Path(text).is_dir():

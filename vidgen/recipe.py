@@ -18,7 +18,7 @@ from vidgen.registry import find, list_components
 from vidgen.size import Size
 from vidgen.spec import INTERFACES, ComponentSpec
 
-__all__ = ["Recipe", "Sampling", "Slot", "check", "read_tables"]
+__all__ = ["Recipe", "Sampling", "Slot", "check", "check_format", "read_flags", "read_tables"]
 
 FLAGS = ("foreign", "adapt")
 """What a recipe may allow its parts; see `Recipe`."""
@@ -87,7 +87,12 @@ class Slot:
                 raise RecipeError(
                     f"{kind} has no key {key!r}.{closest(key, known)} Keys: {', '.join(known)}."
                 )
-        address = Address.parse(value["name"])
+        for key in ("name", "preset", "weights"):
+            if key in value and not isinstance(value[key], (str, Path)):
+                raise RecipeError(f"{kind}: {key} must be a word in quotes, not {value[key]!r}.")
+        if not isinstance(value.get("config", {}), Mapping):
+            raise RecipeError(f"{kind}: config must be a table of fields, not {value['config']!r}.")
+        address = Address.parse(str(value["name"]))
         spec = find(kind, address.name)
         weights = value.get("weights", address.weights)
         preset, fields = value.get("preset", address.preset), value.get("config", {})
@@ -162,15 +167,9 @@ class Recipe:
             raise RecipeError(
                 f"The recipe lacks {' and '.join(missing)}; `vidgen list {missing[0]}` shows what there is."
             )
-        if data.get("format_version", 1) > FORMAT_VERSION:
-            raise RecipeError(
-                f"The recipe has format {data['format_version']}, newer than {FORMAT_VERSION}: upgrade vidgen."
-            )
+        check_format(data)
         slots: dict[str, Any] = {kind: Slot.read(kind, data[kind]) for kind in INTERFACES}
-        flags = {name: data.get(name, False) for name in FLAGS}
-        for name, value in flags.items():
-            if not isinstance(value, bool):
-                raise RecipeError(f"{name} is true or false, not {value!r}.")
+        flags: dict[str, Any] = read_flags(data)
         return cls(**slots, sampling=Sampling.from_dict(data.get("sampling", {})), **flags)
 
     @classmethod
@@ -225,6 +224,24 @@ class Recipe:
         return replace(self, denoiser=replace(self.denoiser, config=filled))
 
 
+def check_format(data: Mapping[str, Any]) -> None:
+    """Refuse a recipe of a newer format, or with a format that is no number."""
+    version = data.get("format_version", FORMAT_VERSION)
+    if not isinstance(version, int) or isinstance(version, bool):
+        raise RecipeError(f"format_version is a number such as {FORMAT_VERSION}, not {version!r}.")
+    if version > FORMAT_VERSION:
+        raise RecipeError(f"The recipe has format {version}, newer than {FORMAT_VERSION}: upgrade vidgen.")
+
+
+def read_flags(data: Mapping[str, Any]) -> dict[str, bool]:
+    """Return the `FLAGS` of a recipe; refuses what is neither true nor false."""
+    flags = {name: data.get(name, False) for name in FLAGS}
+    for name, value in flags.items():
+        if not isinstance(value, bool):
+            raise RecipeError(f"{name} is true or false, not {value!r}.")
+    return flags
+
+
 def read_tables(path: str | Path) -> dict[str, Any]:
     """Read a TOML or JSON file as plain data.
 
@@ -234,6 +251,8 @@ def read_tables(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if path.is_dir():
         path = path / "recipe.toml"
+    elif not path.suffix and not path.exists():
+        raise RecipeError(f"There is no folder or recipe {path}.")
     if path.suffix not in (".toml", ".json"):
         raise RecipeError(f"A recipe is a .toml or .json file, not {path.name!r}.")
     try:

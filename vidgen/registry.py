@@ -76,12 +76,17 @@ class Registry:
             return self._specs[kind, name]
         except KeyError:
             pass
-        broken = "".join(
-            f" The plugin {p.name!r} failed to load: {p.error}." for p in self.plugins if p.error
-        )
+        hint = closest(name, self.names(kind))
         raise UnknownNameError(
-            f"There is no {kind} {name!r}.{closest(name, self.names(kind))} `vidgen list {kind}` shows all.{broken}"
+            f"There is no {kind} {name!r}.{hint} `vidgen list {kind}` shows all.{self.broken()}"
         )
+
+    def broken(self) -> str:
+        """Return a sentence for each plugin that failed to load, since what is missing may be in it."""
+        errors = {
+            f" The plugin {p.name!r} failed to load: {p.error.rstrip('.')}." for p in self.plugins if p.error
+        }
+        return "".join(sorted(errors))
 
     def owner(self, kind: str, name: str) -> str:
         """Return who brought a component."""

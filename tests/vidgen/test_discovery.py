@@ -68,19 +68,22 @@ def test_one_name_in_two_distributions_names_both_and_hurts_nobody_else(site):
     assert all("'acme' is used by first and second" in plugin.error for plugin in clashing)
     assert held.names("suite") == []
     assert "sora-dit" in held.names("denoiser")
-    with pytest.raises(UnknownNameError, match="There is no suite 'one'.*used by first and second") as caught:
+    with pytest.raises(
+        UnknownNameError, match=r"There is no suite 'one'.*used by first and second"
+    ) as caught:
         held.find("suite", "one")
     assert str(caught.value).count("'acme'") == 2  # said once: as the plugin's name and in its reason
 
 
 @pytest.mark.parametrize("damage", ["no metadata", "no module", "bad entry points"])
 def test_a_half_installed_distribution_hurts_nobody_else(site, damage):
-    install(site, GOOD.format(name="thing", module="acme_half"), module="acme_half")
+    module = f"acme_{damage.replace(' ', '_')}"  # Python remembers imported modules
+    install(site, GOOD.format(name="thing", module=module), module=module)
     info = site / "acme-0.1.dist-info"
     if damage == "no metadata":
         (info / "METADATA").unlink()
     elif damage == "no module":
-        (site / "acme_half.py").unlink()
+        (site / f"{module}.py").unlink()
     else:
         (info / "entry_points.txt").write_text("[vidgen]\nno equals sign\n")
     plugins = {plugin.name: plugin for plugin in discover()}

@@ -101,7 +101,9 @@ def _specs(address: Address, kind: str | None) -> list[ComponentSpec]:
         find(kind, address.name)  # says it better: it knows the kind
     everything = {name for one in KINDS for name in list_components(one)}
     hint = closest(address.name, everything)
-    raise UnknownNameError(f"There is no component {address.name!r}.{hint} `vidgen list` shows all.")
+    raise UnknownNameError(
+        f"There is no component {address.name!r}.{hint} `vidgen list` shows all.{registry().broken()}"
+    )
 
 
 def _page(spec: ComponentSpec, address: Address) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vidgen.cli.output import note
-from vidgen.errors import CheckpointError
+from vidgen.errors import CheckpointError, ConfigError
 from vidgen.size import Size
 
 if TYPE_CHECKING:
@@ -59,7 +59,11 @@ def reconstruct(
 
     format_of(output)
     reader = VideoReader(clip, frames=frames, short_side=short_side)
-    part = _autoencoder(autoencoder).to(auto_device() if device == "auto" else device)
+    part = _autoencoder(autoencoder)
+    try:
+        part.to(auto_device() if device == "auto" else device)
+    except (RuntimeError, AssertionError) as problem:  # torch names no error of its own for an absent device
+        raise ConfigError(f"--device {device} cannot be used: {str(problem).splitlines()[0]}") from problem
     waiting: deque[np.ndarray] = deque()
     quality = Quality()
     with VideoWriter(output, reader.rate) as writer, progress("reconstructing", reader.frames) as advance:

@@ -52,7 +52,11 @@ def train(
         note(f"training {' and '.join(plan.train.train)} in {folder}, {span}")
         result = trainer.run()
     except KeyboardInterrupt:
-        kept = f"a checkpoint of step {trainer.state.step} is in {folder}" if trainer else "before the first step"
+        kept = (
+            f"a checkpoint of step {trainer.state.step} is in {folder}"
+            if trainer
+            else "before the first step"
+        )
         note(f"stopped; {kept}; the same command goes on from there")
         raise typer.Exit(130) from None
     print(f"wrote {result}")

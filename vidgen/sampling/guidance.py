@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 from torch import Tensor
+
+from vidgen.errors import ConfigError
 
 __all__ = ["ClassifierFree", "Guider", "as_guider"]
 
@@ -49,4 +52,8 @@ class ClassifierFree(Guider):
 
 def as_guider(guidance: float | Guider) -> Guider:
     """Return the guider of a number (the scale of classifier-free guidance), or the object itself."""
-    return guidance if isinstance(guidance, Guider) else ClassifierFree(guidance)
+    if isinstance(guidance, Guider):
+        return guidance
+    if not isinstance(guidance, (int, float)) or not math.isfinite(guidance):
+        raise ConfigError(f"guidance is a number (1 is none) or a Guider, not {guidance!r}.")
+    return ClassifierFree(guidance)

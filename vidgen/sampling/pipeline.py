@@ -15,6 +15,7 @@ from vidgen.checkpoint import (
     atomic_folder,
     default_pretrained,
     pretrained_folder,
+    recover_folder,
 )
 from vidgen.contract import Status
 from vidgen.errors import CheckpointError, ConfigError, ContractError, SizeError, UnknownNameError
@@ -306,11 +307,13 @@ class Pipeline:
 def _seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
     if seed is None:
         seed = int(torch.randint(2**31, ()).item())
-    if isinstance(seed, int):
-        return [seed + i for i in range(count)]
-    if len(seed) != count:
-        raise ConfigError(f"{len(seed)} seeds for {count} prompts; give one, or one each.")
-    return list(seed)
+    seeds = [seed + i for i in range(count)] if isinstance(seed, int) else list(seed)
+    if len(seeds) != count:
+        raise ConfigError(f"{len(seeds)} seeds for {count} prompts; give one, or one each.")
+    for one in seeds:
+        if not isinstance(one, int) or not -(2**63) <= one < 2**63:
+            raise ConfigError(f"A seed is a whole number of at most 63 bits, not {one!r}.")
+    return seeds
 
 
 def compose(
@@ -377,10 +380,11 @@ def load(source: str | Path | None = None, *, revision: str | None = None) -> Pi
         folder = default_pretrained()
     elif str(source) in list_components("pretrained"):
         folder = pretrained_folder(str(source))
-    elif Path(source).exists():
+    elif str(source) and Path(source).exists():
         folder = Path(source)
     else:
         folder = _fetch(str(source), revision)
+    recover_folder(folder)
     if not (folder / "recipe.toml").exists():
         raise CheckpointError(f"{folder} is no pipeline: it holds no recipe.toml (see Pipeline.save).")
     recipe = Recipe.load(folder)

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vidgen.config import Config, config, require
-from vidgen.errors import ContractError, RecipeError, closest
+from vidgen.errors import ContractError, RecipeError, SizeError, closest
 from vidgen.parts import resolve
-from vidgen.recipe import FLAGS, Recipe, Sampling, Slot, read_tables
+from vidgen.recipe import FLAGS, Recipe, Sampling, Slot, check_format, read_flags, read_tables
 from vidgen.registry import find
 from vidgen.size import Size
 from vidgen.spec import INTERFACES, ComponentSpec
@@ -99,6 +99,11 @@ class TrainConfig(Config):
         require(not alone, "train.train: a text encoder learns with the denoiser; add 'denoiser'.")
         for name in ("steps", "accumulate", "log_every"):
             require(getattr(self, name) >= 1, f"train.{name} must be at least 1, not {getattr(self, name)}.")
+        for name in ("warmup", "workers", "seed", "sample_every", "checkpoint_minutes", "weight_decay"):
+            require(getattr(self, name) >= 0, f"train.{name} must be 0 or more, not {getattr(self, name)}.")
+        require(self.seed < 2**32, f"train.seed must be below 2**32, not {self.seed}.")
+        twice = len(set(self.train)) < len(self.train)
+        require(not twice, f"train.train names a part twice: {', '.join(self.train)}.")
         for name in ("caption_dropout", "ema", "decay"):
             require(
                 0 <= getattr(self, name) <= 1, f"train.{name} must be in [0, 1], not {getattr(self, name)}."
@@ -187,6 +192,9 @@ class TrainRecipe:
                 )
         if "train" not in tables or not tables.get("data"):
             raise RecipeError(f"{path} is no training recipe: it needs the tables [train] and [[data]].")
+        check_format(tables)
+        if not isinstance(tables["data"], list):
+            raise RecipeError("[[data]] is a list of tables, each with name and size.")
         settings = TrainConfig.from_dict(tables["train"]).replace(**(overrides or {}))
         needed = ("autoencoder",) if settings.train == ("autoencoder",) else INTERFACES
         missing = [kind for kind in needed if kind not in tables]
@@ -197,8 +205,8 @@ class TrainRecipe:
         slots = {kind: Slot.read(kind, tables[kind]) for kind in needed}
         sampling = Sampling.from_dict(tables.get("sampling", {}))
         data = tuple(_data_table(table) for table in tables["data"])
-        recipe = cls(slots, sampling, settings, data, **{name: tables.get(name, False) for name in FLAGS})
-        return recipe.following()
+        recipe = cls(slots, sampling, settings, data, **read_flags(tables))
+        return recipe.following().fitting()
 
     @property
     def whole(self) -> Recipe | None:
@@ -222,11 +230,23 @@ class TrainRecipe:
             raise ContractError(" ".join(map(str, problems)))
         return replace(self, slots={kind: whole.slot(kind) for kind in INTERFACES})
 
+    def fitting(self) -> TrainRecipe:
+        """Return the recipe if the autoencoder can make the sizes of its data; names the nearest ones otherwise."""
+        slot = self.slots["autoencoder"]
+        latent = slot.config.contract().latent  # type: ignore[attr-defined]
+        for number, table in enumerate(self.data):
+            if not latent.fits(table.size):
+                near = " or ".join(map(str, latent.nearest(table.size)))
+                raise SizeError(f"data[{number}]: {slot.spec.name!r} cannot make {table.size}; take {near}.")
+        return self
+
 
 def _data_table(table: Any) -> DataTable:
     if not isinstance(table, Mapping):
         raise RecipeError("[[data]] is a list of tables, each with name and size.")
     own = {key: value for key, value in table.items() if key != "config"}
     parsed = DataConfig.from_dict(own)
-    spec = find("data_set", parsed.name)
-    return DataTable(parsed, spec, resolve(spec, None, None, table.get("config", {})))
+    spec, fields = find("data_set", parsed.name), table.get("config", {})
+    if not isinstance(fields, Mapping):
+        raise RecipeError(f"data.config must be a table of fields, not {fields!r}.")
+    return DataTable(parsed, spec, resolve(spec, None, None, fields))

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vidgen.checkpoint import atomic_folder, digest, save_part
+from vidgen.checkpoint import atomic_folder, digest, recover_folder, save_part
 from vidgen.parts import build
 from vidgen.progress import progress
 from vidgen.recipe import Slot
@@ -69,6 +69,9 @@ class Trainer:
         self.parts = self._make_parts(init)
         self.sets = [build(table.spec, table.settings) for table in recipe.data]
         checkpoint = self.folder / "checkpoint"
+        if self.accelerator.is_main_process:
+            recover_folder(checkpoint)
+        self.accelerator.wait_for_everyone()
         self.objective = self._objective(start=init is None and not checkpoint.exists())
         identity = {kind: slot.to_dict() for kind, slot in self.recipe.slots.items()}
         self.state = TrainState(self.objective, self.settings, identity)
