@@ -74,7 +74,7 @@ def test_it_streams_exactly(pipe):
     autoencoder = pipe.autoencoder
     video = torch.from_numpy(np.random.default_rng(0).random((1, 3, 41, 32, 32), dtype=np.float32)) * 2 - 1
     with torch.inference_mode():
-        for frames in (1, 5, 17, 33, 41):
+        for frames in range(1, 42, 4):
             clip = video[:, :, :frames]
             whole = autoencoder.encode(clip)
             latents = torch.cat(list(autoencoder.encode_stream(clip.split(7, dim=2))), dim=2)
