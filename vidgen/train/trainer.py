@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from vidgen.checkpoint import atomic_folder, digest, recover_folder, save_part
+from vidgen.errors import ConfigError
 from vidgen.parts import build
 from vidgen.progress import progress
 from vidgen.recipe import Slot
@@ -74,6 +75,8 @@ class Trainer:
         self.accelerator.wait_for_everyone()
         self.objective = self._objective(start=init is None and not checkpoint.exists())
         identity = {kind: slot.to_dict() for kind, slot in self.recipe.slots.items()}
+        if not any(p.requires_grad for p in self.objective.parameters()):
+            raise ConfigError(f"train.freeze {list(self.settings.freeze)} leaves nothing to train.")
         self.state = TrainState(self.objective, self.settings, identity)
         self.rates = [[group["lr"] for group in opt.param_groups] for opt in self.state.optimizers]
         if checkpoint.exists():
