@@ -64,6 +64,8 @@ class VideoAutoencoder(nn.Module, ABC):
             VideoError: For another shape or type, NaN, or values out of range.
             SizeError: For a size that does not fit; names the nearest ones.
         """
+        if not isinstance(video, Tensor):
+            raise VideoError(f"A video is a torch tensor, not {type(video).__name__}; see Video.tensor().")
         if video.ndim != 5 or video.shape[1] != 3 or not video.is_floating_point() or 0 in video.shape:
             kind = f"{str(video.dtype).removeprefix('torch.')} {list(video.shape)}"
             raise VideoError(

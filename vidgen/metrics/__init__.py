@@ -16,4 +16,6 @@ def __getattr__(name: str) -> Any:
     # Lazily, so that `vidgen.metrics.wilson` can be had without torch.
     if name not in __all__:
         raise AttributeError(f"module 'vidgen.metrics' has no attribute {name!r}")
-    return getattr(importlib.import_module(f"vidgen.metrics.{'metric' if name == 'Metric' else 'quality'}"), name)
+    return getattr(
+        importlib.import_module(f"vidgen.metrics.{'metric' if name == 'Metric' else 'quality'}"), name
+    )

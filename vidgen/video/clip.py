@@ -160,6 +160,10 @@ class Video:
         """
         import torch
 
+        if not isinstance(tensor, torch.Tensor):
+            raise VideoError(
+                f"expected a torch tensor, not {type(tensor).__name__}; from_numpy takes uint8 arrays"
+            )
         if tensor.ndim == 5 and tensor.shape[0] == 1:
             tensor = tensor[0]
         if tensor.ndim != 4 or tensor.shape[0] != 3 or not tensor.is_floating_point():

@@ -52,9 +52,10 @@ class Timing:
 
 def exact_rate(fps: float | Fraction) -> Fraction:
     """Return a frame rate as a small fraction; refuses what is not a positive number."""
-    rate = Fraction(fps).limit_denominator(10_000) if np.isfinite(float(fps)) else Fraction(0)
+    real = isinstance(fps, (int, float, Fraction, np.number)) and np.isfinite(float(fps))
+    rate = Fraction(fps).limit_denominator(10_000) if real else Fraction(0)
     if rate <= 0:
-        raise VideoError(f"fps must be a positive number, not {fps}")
+        raise VideoError(f"fps must be a positive number, not {fps!r}")
     return rate
 
 

@@ -201,3 +201,18 @@ def test_presets_have_their_size() -> None:
         counts = {name: sum(p.numel() for p in SoraVAE(c).parameters()) for name, c in SORA_VAE.items()}
     assert counts["small"] <= 5_000_000
     assert 25_000_000 <= counts["base"] <= 35_000_000
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (torch.full((1, 3, 5, 16, 16), torch.nan), "NaN"),
+        (torch.full((1, 3, 5, 16, 16), 2.0), "from 2 to 2"),
+        (torch.zeros(1, 3, 5, 16, 16, dtype=torch.uint8), "float tensor"),
+        (torch.zeros(3, 5, 16, 16), "float tensor"),
+        ([1.0], "torch tensor"),
+    ],
+)
+def test_what_is_no_video_is_refused(vae: SoraVAE, wrong: torch.Tensor, message: str) -> None:
+    with pytest.raises(VideoError, match=message):
+        vae.encode(wrong)

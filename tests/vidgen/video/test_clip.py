@@ -154,3 +154,15 @@ def test_notebook_preview(moving: Render) -> None:
 def test_import_needs_no_torch() -> None:
     code = "import sys, vidgen.video; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((3, 1, 2, 2)), [1, 2], None])
+def test_from_tensor_refuses_what_is_no_tensor(wrong):
+    with pytest.raises(VideoError, match="torch tensor"):
+        Video.from_tensor(wrong)
+
+
+@pytest.mark.parametrize("fps", ["x", None, 0, -1, float("nan")])
+def test_wrong_rates_are_refused(fps):
+    with pytest.raises(VideoError, match="fps"):
+        Video.from_numpy(np.zeros((1, 2, 2, 3), np.uint8), fps=fps)
