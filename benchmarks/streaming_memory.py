@@ -51,7 +51,8 @@ def main() -> None:
         ["part loaded", f"{base:.0f}", ""],
         [f"{args.clip.name} reconstructed", f"{full:.0f}", f"{full - base:.0f}"],
     ]
-    body = table(["process", "peak MB", "above MB (target < 2000)"], rows) + f"\n```\n{text.strip().replace(out, "out.mp4")}\n```\n"
+    said = text.strip().replace(out, "out.mp4")
+    body = table(["process", "peak MB", "above MB (target < 2000)"], rows) + f"\n```\n{said}\n```\n"
     save("streaming-memory", "A long clip in bounded memory", body, {"base_mb": base, "peak_mb": full})
 
 
