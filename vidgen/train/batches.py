@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -72,6 +73,8 @@ class Batches(Dataset):
 
 def load_batches(batches: Batches, steps: range, *, workers: int) -> DataLoader:
     """Return a loader over the batches of a range of steps."""
+    if workers:
+        gc.collect()  # a forked worker that frees a frame of ours would wait for threads that only we have
     return DataLoader(
         batches,
         batch_size=None,

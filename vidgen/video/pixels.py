@@ -30,14 +30,17 @@ def rgb(frame: av.VideoFrame) -> np.ndarray:
     blended over black, which is what players show.
     """
     if frame.color_trc in _HDR and not frame.format.is_rgb:
-        return _tone_mapped(frame.reformat(format="rgb48le").to_ndarray(), ColorTrc(frame.color_trc))
+        return _tone_mapped(
+            frame.reformat(format="rgb48le", threads=1).to_ndarray(), ColorTrc(frame.color_trc)
+        )
     if frame.format.name == "pal8" or any(part.is_alpha for part in frame.format.components):
         return over_black(frame.to_ndarray(format="rgba"))
     untagged = frame.colorspace == _UNSPECIFIED and not frame.format.is_rgb
     # Files that do not name their matrix follow the broadcast habit: BT.709 from 720 lines on.
     high_definition = frame.height >= 720 or frame.width >= 1280
     source = "itu709" if untagged and high_definition else None
-    return frame.reformat(format="rgb24", src_colorspace=source).to_ndarray()
+    # One thread: a frame that a forked data loader frees would wait for threads that only its parent has.
+    return frame.reformat(format="rgb24", src_colorspace=source, threads=1).to_ndarray()
 
 
 def over_black(rgba: np.ndarray) -> np.ndarray:

@@ -208,7 +208,7 @@ class Encoder:
             self._stream = self._begin(height, width)
         _require_size((height, width), (self._stream.height, self._stream.width))
         picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24").reformat(
-            format=self._stream.pix_fmt, dst_colorspace="itu709", dst_color_range="MPEG"
+            format=self._stream.pix_fmt, dst_colorspace="itu709", dst_color_range="MPEG", threads=1
         )
         picture.pts, picture.time_base = self._count, 1 / self._rate
         self._count += 1

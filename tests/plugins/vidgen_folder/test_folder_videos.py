@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import json
 import pickle
 import warnings
@@ -125,6 +126,7 @@ def test_loader_processes_give_the_same_samples(tmp_path: Path, make_clip: MakeC
 
     make_clip("a.mp4")
     data = folder(tmp_path, augment=True)
+    gc.collect()  # as vidgen.train does: a forked process must not free frames that had threads here
     for index, batch in enumerate(DataLoader(Samples(data), batch_size=1, num_workers=2)):
         np.testing.assert_array_equal(batch[0].numpy(), data.sample(index, Size(5, 16, 16)).video)
 
