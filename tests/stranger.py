@@ -1,7 +1,10 @@
-"""A distribution of a stranger, made of files: what discovery sees after `pip install`, without pip."""
+"""Distributions of a stranger: made of files, as discovery sees them after `pip install`, or installed with pip."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 GOOD = """
@@ -36,3 +39,20 @@ def install(
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 0.1\n")
     (info / "entry_points.txt").write_text(f"[vidgen]\n{name} = {module}\n")
     return module
+
+
+def pip_install(target: Path, *folders: Path) -> None:
+    """Install packages with pip, offline, into a folder of their own."""
+    options = ("--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--target")
+    code, out = run(sys.executable, "-m", "pip", "install", *options, target, *folders)
+    assert code == 0, out
+
+
+def run(*command: object, path: Path | None = None, cwd: Path | None = None) -> tuple[int, str]:
+    """Run a command, with a folder on Python's path; returns its code and all that it said."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    if path is not None:
+        environment["PYTHONPATH"] = str(path)
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, cwd=cwd, check=False)
+    return done.returncode, done.stdout + done.stderr

@@ -210,3 +210,19 @@ def test_no_keyword_is_dropped(kind):
     for name in names:
         with pytest.raises(ConfigError, match="no field 'no_such_setting'"):
             vidgen.create(kind, name, no_such_setting=1)
+
+
+# The picture of the house in docs/architecture.md
+
+
+def test_the_picture_of_the_house_is_true():
+    picture = (ROOT / "docs" / "architecture.md").read_text().split("```")[1]
+    words = {word.rstrip(",;:") for word in picture.split()}
+    modules = {path.name for path in (ROOT / "vidgen").glob("*.py") if not path.name.startswith("__")}
+    packages = {f"{path.parent.name}/" for path in (ROOT / "vidgen").glob("*/__init__.py")}
+    families = {f"{name}/" for name in FAMILIES}
+    assert (modules | packages | families) - words == set()
+    there = {path.name for path in sources("vidgen", "plugins", "tests")}
+    assert {word for word in words if word.endswith(".py")} - there == set()
+    tops = {"vidgen/", "plugins/", "benchmarks/", "tests/"}
+    assert {word for word in words if word.endswith("/")} == packages | families | tops

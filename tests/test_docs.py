@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from vidgen.cli import app
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(vidgen [^`]+)`")
 
 
@@ -48,18 +50,27 @@ def test_a_command_exists_with_its_options(line):
     assert {word.split("=")[0] for word in words[1:] if word.startswith("-")} <= known | {"--help", "-h"}
 
 
-@pytest.mark.parametrize("number", range(len(blocks(ROOT / "docs" / "parts.md", "python"))))
-def test_the_code_of_the_parts_page_runs(number, scratch_registry):
-    code = blocks(ROOT / "docs" / "parts.md", "python")[number]
-    scope = {"__name__": f"parts_{number}"}
-    import sys
-    import types
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_the_code_of_a_page_runs(page, scratch_registry, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = f"page_{page.stem}"
+    module = types.ModuleType(name)
+    monkeypatch.setitem(sys.modules, name, module)
+    for number, code in enumerate(blocks(page, "python")):
+        if "--8<--" not in code:  # a file of an example, which has tests of its own
+            exec(compile(code, f"{page.name}[{number}]", "exec"), module.__dict__)
 
-    sys.modules[scope["__name__"]] = module = types.ModuleType(scope["__name__"])
-    try:
-        exec(compile(code, f"parts.md[{number}]", "exec"), module.__dict__)
-    finally:
-        del sys.modules[scope["__name__"]]
+
+def test_every_command_is_in_the_documents():
+    group = typer.main.get_command(app)
+    page = (ROOT / "docs" / "cli.md").read_text()
+    assert [name for name in group.commands if f"| `vidgen {name}" not in page] == []
+
+
+def test_files_that_pages_show_exist():
+    shown = [file for page in PAGES for file in re.findall(r'--8<-- "([^"]+)"', page.read_text())]
+    assert len(shown) >= 4
+    assert [file for file in shown if not (ROOT / file).exists()] == []
 
 
 def test_every_family_has_a_readme():

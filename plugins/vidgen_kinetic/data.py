@@ -11,7 +11,7 @@ from vidgen_kinetic.world import Scene, caption, draw_scene, paraphrase, render,
 
 __all__ = ["KineticWorld"]
 
-_SCENE, _WORDS = 0, 1  # independent streams of chance of one sample
+_SCENE, _WORDS, _BEHIND = 0, 1, 2  # independent streams of chance of one sample
 
 
 class KineticWorld(DataSet):
@@ -44,7 +44,9 @@ class KineticWorld(DataSet):
 
     def sample(self, index: int, size: Size) -> Sample:
         """Draw the video of an index at a size, with its caption."""
-        video = render(self.scene(index, size), size.frames, size.height, size.width)
+        rng = np.random.default_rng((self.config.seed, index, _BEHIND))
+        behind = [draw_scene(rng, image=size.frames == 1) for _ in range(self.config.objects - 1)]
+        video = render(self.scene(index, size), size.frames, size.height, size.width, behind)
         return Sample(video, self.caption(index, size, 0))
 
     def caption(self, index: int, size: Size, draw: int) -> str:

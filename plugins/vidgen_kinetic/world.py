@@ -6,6 +6,7 @@ parts of the frame's shorter side. Every shape spans the square of side 2r about
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -168,7 +169,9 @@ def coverage(shape: str, x: Floats, y: Floats, radius: Floats) -> Floats:
     return _ramp(wide) * thin_y + thin_x * _ramp(high) - thin_x * thin_y
 
 
-def render(scene: Scene, frames: int, height: int, width: int) -> NDArray[np.uint8]:
+def render(
+    scene: Scene, frames: int, height: int, width: int, behind: Sequence[Scene] = ()
+) -> NDArray[np.uint8]:
     """Draw a scene, anti-aliased, the object fully inside in every frame.
 
     Args:
@@ -176,10 +179,21 @@ def render(scene: Scene, frames: int, height: int, width: int) -> NDArray[np.uin
         frames: Length; 1 draws the object at rest.
         height: In pixels.
         width: In pixels.
+        behind: Scenes whose objects are drawn first, on this scene's background.
 
     Returns:
         `[frames, height, width, 3]`.
     """
+    video = np.empty((frames, height, width, 3), np.uint8)
+    video[:] = np.array(BACKGROUNDS[scene.background], np.uint8)
+    for one in (*behind, scene):
+        _draw_object(video, one)
+    return video
+
+
+def _draw_object(video: NDArray[np.uint8], scene: Scene) -> None:
+    """Draw a scene's object over a video `[T, H, W, 3]`."""
+    frames, height, width, _ = video.shape
     short = min(height, width)
     dx, dy, scale = path(scene.motion, frames)
     radius = SIZES[scene.size] * short * scale
@@ -197,15 +211,10 @@ def render(scene: Scene, frames: int, height: int, width: int) -> NDArray[np.uin
         (steps + (top - y)[:, None]).astype(np.float32)[:, :, None],
         radius[:, None, None],
     )
-    background = np.array(BACKGROUNDS[scene.background], np.float32)
     colour = np.array(COLOURS[scene.colour], np.float32)
-    boxes = (background + mask[..., None] * (colour - background) + 0.5).astype(np.uint8)
-
-    video = np.empty((frames, height, width, 3), np.uint8)
-    video[:] = background.astype(np.uint8)
-    for frame, box, t, l in zip(video, boxes, top, left, strict=True):  # noqa: E741
-        frame[t : t + side, l : l + side] = box
-    return video
+    for frame, part, t, l in zip(video, mask, top, left, strict=True):  # noqa: E741
+        box = frame[t : t + side, l : l + side]
+        box[:] = (box + part[..., None] * (colour - box) + 0.5).astype(np.uint8)
 
 
 def _ramp(distance: Floats) -> Floats:

@@ -34,6 +34,7 @@ def train(
       vidgen train recipe.toml
       vidgen train recipe.toml --out runs/mine --init kinetic --set train.learning_rate=1e-4
       vidgen train recipe.toml --steps 100
+      torchrun --nproc-per-node 8 -m vidgen train recipe.toml
     """  # noqa: D301
     from vidgen.train.config import TrainRecipe
 
@@ -49,7 +50,8 @@ def train(
     try:
         trainer = Trainer(plan, folder, init=init)
         span = f"from step {trainer.state.step} to {plan.train.steps}"
-        note(f"training {' and '.join(plan.train.train)} in {folder}, {span}")
+        if trainer.is_main:
+            note(f"training {' and '.join(plan.train.train)} in {folder}, {span}")
         result = trainer.run()
     except KeyboardInterrupt:
         kept = (
@@ -57,9 +59,11 @@ def train(
             if trainer
             else "before the first step"
         )
-        note(f"stopped; {kept}; the same command goes on from there")
+        if trainer is None or trainer.is_main:
+            note(f"stopped; {kept}; the same command goes on from there")
         raise typer.Exit(130) from None
-    print(f"wrote {result}")
+    if trainer.is_main:
+        print(f"wrote {result}")
 
 
 def read_changes(changes: Sequence[str]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vidgen.contract import AutoencoderConfig, LatentSpec
 from vidgen.errors import SizeError, VideoError
+from vidgen.interfaces.summary import summarise
 from vidgen.size import Size
 
 __all__ = ["VideoAutoencoder"]
@@ -35,6 +36,9 @@ class VideoAutoencoder(nn.Module, ABC):
             config is not None
         ):  # a class registered with plain arguments gets its configuration from `register`
             self.config = config
+
+    def __repr__(self) -> str:
+        return summarise(self)
 
     @property
     def latent(self) -> LatentSpec:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vidgen.contract import DenoiserConfig, DenoiserContract
 from vidgen.errors import ContractError
+from vidgen.interfaces.summary import summarise
 from vidgen.interfaces.text_encoder import TextEmbedding
 from vidgen.size import Size
 
@@ -74,6 +75,9 @@ class Denoiser(nn.Module, ABC):
             config is not None
         ):  # a class registered with plain arguments gets its configuration from `register`
             self.config = config
+
+    def __repr__(self) -> str:
+        return summarise(self)
 
     @abstractmethod
     def prepare(self, text: TextEmbedding, condition: Condition, size: Size) -> Any:

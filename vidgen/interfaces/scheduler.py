@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vidgen.contract import SchedulerConfig
 from vidgen.errors import ConfigError
+from vidgen.interfaces.summary import summarise
 from vidgen.process import Process
 
 __all__ = ["Denoise", "Grid", "OnStep", "Scheduler", "TimeGrid", "draw_noise"]
@@ -92,6 +93,9 @@ class Scheduler(ABC):
             config is not None
         ):  # a class registered with plain arguments gets its configuration from `register`
             self.config = config
+
+    def __repr__(self) -> str:
+        return summarise(self)
 
     @abstractmethod
     def grid(

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vidgen.contract import TextEncoderConfig, TextSpec
+from vidgen.interfaces.summary import summarise
 
 __all__ = ["TextEmbedding", "TextEncoder"]
 
@@ -63,6 +64,9 @@ class TextEncoder(nn.Module, ABC):
             config is not None
         ):  # a class registered with plain arguments gets its configuration from `register`
             self.config = config
+
+    def __repr__(self) -> str:
+        return summarise(self)
 
     @property
     def text(self) -> TextSpec:

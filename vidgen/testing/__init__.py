@@ -1,1 +1,6 @@
-"""What plugin authors test with: exact solutions and the conformance suite."""
+"""What plugin authors test with: the conformance suite, and Gaussians whose exact solution is known."""
+
+from vidgen.testing.parametrize import parametrize_with_checks
+from vidgen.testing.suite import Row, Subject, check_component, checks_of
+
+__all__ = ["Row", "Subject", "check_component", "checks_of", "parametrize_with_checks"]

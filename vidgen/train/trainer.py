@@ -57,12 +57,16 @@ class Trainer:
         self.recipe, self.folder, self.settings = recipe, Path(folder), recipe.train
         set_seed(self.settings.seed)
         AcceleratorState._reset_state()  # an earlier training of this process may have had another precision
-        place = PartialState().device
+        cpu = (
+            not torch.accelerator.is_available()
+        )  # said, so that several processes find each other there too
+        place = PartialState(cpu=cpu).device
         bf16 = self.settings.precision == "bf16" or (
             self.settings.precision == "auto" and auto_dtype(place) == torch.bfloat16
         )
         self.dtype = torch.bfloat16 if bf16 else torch.float32
         self.accelerator = Accelerator(
+            cpu=cpu,
             mixed_precision="bf16" if bf16 else "no",
             log_with="tensorboard",
             project_dir=str(self.folder / "logs"),
@@ -70,7 +74,7 @@ class Trainer:
         self.parts = self._make_parts(init)
         self.sets = [build(table.spec, table.settings) for table in recipe.data]
         checkpoint = self.folder / "checkpoint"
-        if self.accelerator.is_main_process:
+        if self.is_main:
             recover_folder(checkpoint)
         self.accelerator.wait_for_everyone()
         self.objective = self._objective(start=init is None and not checkpoint.exists())
@@ -81,6 +85,11 @@ class Trainer:
         self.rates = [[group["lr"] for group in opt.param_groups] for opt in self.state.optimizers]
         if checkpoint.exists():
             self.state.load(checkpoint)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process is the one that writes and speaks."""
+        return self.accelerator.is_main_process
 
     # What is trained
 
@@ -129,9 +138,10 @@ class Trainer:
         model.train()
         accelerator.init_trackers("train")
         batches, meter, saved = iter(self._loader()), _Meter(), time.monotonic()
-        with _stop_asked() as stop, progress("training", settings.steps) as advance:
+        shown = None if self.is_main else False
+        with _stop_asked() as stop, progress("training", settings.steps, show=shown) as advance:
             advance(state.step)
-            while state.step < settings.steps and not stop():
+            while state.step < settings.steps and not self._any(stop()):
                 norm = self._learn(model, optimizers, batches, meter)
                 advance(1)
                 if state.step % settings.log_every == 0 or state.step == settings.steps:
@@ -143,11 +153,22 @@ class Trainer:
                 if time.monotonic() - saved > 60 * settings.checkpoint_minutes:
                     self.checkpoint()
                     saved = time.monotonic()
-        accelerator.end_training()
         self.checkpoint()
-        if state.step < settings.steps:
+        done = state.step == settings.steps
+        if done and self.is_main:
+            self.export()
+        accelerator.wait_for_everyone()
+        accelerator.end_training()
+        if not done:
             raise KeyboardInterrupt
-        return self.export()
+        return self.result
+
+    def _any(self, asked: bool) -> bool:
+        """Say whether any process was asked to stop, so that all end after the same step."""
+        if self.accelerator.num_processes == 1:
+            return asked
+        flag = torch.tensor(float(asked), device=self.accelerator.device)
+        return bool(self.accelerator.reduce(flag, "sum") > 0)
 
     def _learn(
         self, model: nn.Module, optimizers: Sequence[Any], batches: Iterator[Batch], meter: _Meter
@@ -207,7 +228,7 @@ class Trainer:
         """Log to TensorBoard and append a line to ``log.jsonl``."""
         step = self.state.step
         self.accelerator.log({**means, "norm": norm, "samples/s": pace}, step=step)
-        if self.accelerator.is_main_process:
+        if self.is_main:
             rounded = {name: round(value, 6) for name, value in means.items()}
             self.folder.mkdir(parents=True, exist_ok=True)
             with (self.folder / "log.jsonl").open("a") as log:
@@ -215,12 +236,12 @@ class Trainer:
 
     def checkpoint(self) -> None:
         """Write weights, averages and optimiser states, atomically."""
-        if self.accelerator.is_main_process:
+        if self.is_main:
             self.state.save(self.folder / "checkpoint")
 
     def sample(self) -> Path | None:
         """Write a picture of what the averaged weights make now: reconstructions, or videos of the prompts."""
-        if not self.accelerator.is_main_process:
+        if not self.is_main:
             return None
         path = self.folder / "samples" / f"{self.state.step:07d}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -247,13 +268,20 @@ class Trainer:
         assert whole is not None
         return Pipeline(whole, self.parts)
 
-    def export(self) -> Path:
-        """Write the averaged weights as a part (an autoencoder) or as a pipeline, and return the folder."""
-        with self.state.averaged():
-            alone = self.settings.train == ("autoencoder",)
-            return self._export_autoencoder() if alone else self._export_pipeline()
+    @property
+    def result(self) -> Path:
+        """The folder of what is made: a part (an autoencoder) or a pipeline."""
+        return self.folder / ("autoencoder" if self.settings.train == ("autoencoder",) else "pipeline")
 
-    def _export_pipeline(self) -> Path:
+    def export(self) -> None:
+        """Write the averaged weights into `result`."""
+        with self.state.averaged():
+            if self.settings.train == ("autoencoder",):
+                self._export_autoencoder()
+            else:
+                self._export_pipeline()
+
+    def _export_pipeline(self) -> None:
         denoiser, slots = self.parts["denoiser"], dict(self.recipe.slots)
         for kind in ("autoencoder", "text_encoder"):
             if kind in self.settings.train or not self.parts[kind].config.space:
@@ -267,9 +295,9 @@ class Trainer:
                 self.parts[kind].origin = "trained"
             slots[kind] = replace(slots[kind], config=self.parts[kind].config)
         self.recipe = replace(self.recipe, slots=slots)
-        return self.pipeline().save(self.folder / "pipeline")
+        self.pipeline().save(self.result)
 
-    def _export_autoencoder(self) -> Path:
+    def _export_autoencoder(self) -> None:
         autoencoder, slot = self.parts["autoencoder"], self.recipe.slots["autoencoder"]
         if not self.settings.keep_space:
             if hasattr(autoencoder, "set_normalisation"):
@@ -280,9 +308,8 @@ class Trainer:
                 mean = autoencoder.latent_mean + old * rows.mean(dim=1)
                 autoencoder.set_normalisation(mean, old * rows.std(dim=1))
             self._name_space("autoencoder")
-        with atomic_folder(self.folder / "autoencoder") as new:
+        with atomic_folder(self.result) as new:
             save_part(autoencoder, new, slot.spec)
-        return self.folder / "autoencoder"
 
     def _name_space(self, kind: str) -> None:
         """Let a part's space be named by its weights."""
