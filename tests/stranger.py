@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -42,9 +43,11 @@ def install(
 
 
 def pip_install(target: Path, *folders: Path) -> None:
-    """Install packages with pip, offline, into a folder of their own."""
+    """Install packages with pip, offline, into a folder of their own; nothing is built in theirs."""
+    built = target.with_name(f"{target.name}-built")
+    copies = [shutil.copytree(folder, built / folder.name) for folder in folders]
     options = ("--quiet", "--no-deps", "--no-build-isolation", "--disable-pip-version-check", "--target")
-    code, out = run(sys.executable, "-m", "pip", "install", *options, target, *folders)
+    code, out = run(sys.executable, "-m", "pip", "install", *options, target, *copies)
     assert code == 0, out
 
 

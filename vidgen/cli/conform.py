@@ -38,7 +38,7 @@ def conform(
     """  # noqa: D301
     kind = check_kind(kind) if kind else _kind_of(name)
     from vidgen.testing import Subject, checks_of
-    from vidgen.testing.suite import run_check
+    from vidgen.testing.check import run_check
 
     subject = Subject.of(kind, name)
     known = {one.name: one for one in checks_of(kind)}

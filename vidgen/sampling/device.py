@@ -6,8 +6,9 @@ import functools
 import time
 
 import torch
+from torch import nn
 
-__all__ = ["auto_device", "auto_dtype", "bf16_is_fast"]
+__all__ = ["auto_device", "auto_dtype", "bf16_is_fast", "place_of"]
 
 
 def auto_device() -> torch.device:
@@ -40,3 +41,11 @@ def bf16_is_fast(device: str) -> bool:
             runs.append(time.perf_counter() - begin)
         seconds[dtype] = min(runs)
     return seconds[torch.bfloat16] < 0.7 * seconds[torch.float32]
+
+
+def place_of(part: nn.Module) -> tuple[torch.device, torch.dtype]:
+    """Return the device and the floating-point type of a part's weights; CPU and float32 where it has none."""
+    for tensor in (*part.parameters(), *part.buffers()):
+        if tensor.is_floating_point():
+            return tensor.device, tensor.dtype
+    return torch.device("cpu"), torch.float32

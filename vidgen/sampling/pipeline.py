@@ -25,7 +25,7 @@ from vidgen.progress import progress
 from vidgen.recipe import Recipe, Sampling, Slot
 from vidgen.registry import list_components
 from vidgen.sampling.assembly import assemble, save_slot
-from vidgen.sampling.device import auto_device, auto_dtype
+from vidgen.sampling.device import auto_device, auto_dtype, place_of
 from vidgen.sampling.guidance import Guider, as_guider
 from vidgen.size import Size
 from vidgen.spec import INTERFACES
@@ -69,12 +69,12 @@ class Pipeline:
     @property
     def device(self) -> torch.device:
         """Where the denoiser is."""
-        return next(self.denoiser.parameters()).device
+        return place_of(self.denoiser)[0]
 
     @property
     def dtype(self) -> torch.dtype:
         """The floating-point type of the denoiser."""
-        return next(self.denoiser.parameters()).dtype
+        return place_of(self.denoiser)[1]
 
     @property
     def random_parts(self) -> list[str]:
@@ -196,7 +196,7 @@ class Pipeline:
         seeds = _seeds(seed, len(texts))
         generators = [torch.Generator().manual_seed(one) for one in seeds]
         latents = self._sample(texts, negative, size, wanted, guider, generators, on_step, show_progress)
-        pixels = self.autoencoder.decode(latents.to(next(self.autoencoder.parameters()).dtype))
+        pixels = self.autoencoder.decode(latents.to(place_of(self.autoencoder)[1]))
         pixels = pixels[:, :, : wanted.frames, : wanted.height, : wanted.width].float()
         notes = {"recipe": repr(self)}
         if self.random_parts:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vidgen.interfaces import VideoAutoencoder
+from vidgen.sampling.device import place_of
 from vidgen.size import Size
 from vidgen.video import Video
 
@@ -47,7 +48,7 @@ def reconstruct_stream(autoencoder: VideoAutoencoder, pieces: Iterable[Tensor]) 
     """
     seen = height = width = 0
     latent = autoencoder.latent
-    place = next(autoencoder.parameters())
+    device, dtype = place_of(autoencoder)
 
     def padded() -> Iterator[Tensor]:
         nonlocal seen, height, width
@@ -58,9 +59,9 @@ def reconstruct_stream(autoencoder: VideoAutoencoder, pieces: Iterable[Tensor]) 
             target = latent.padded(Size(1, height, width))
             pad = (0, target.width - width, 0, target.height - height, 0, 0)
             last = (
-                torch.nn.functional.pad(piece.to(place), pad, mode="replicate")
+                torch.nn.functional.pad(piece.to(device, dtype), pad, mode="replicate")
                 if any(pad)
-                else piece.to(place)
+                else piece.to(device, dtype)
             )
             yield last
         if last is not None:

@@ -11,8 +11,8 @@ from torch import Tensor
 from vidgen.contract import LatentSpec
 from vidgen.errors import SizeError, VideoError
 from vidgen.size import Size
+from vidgen.testing.check import Measured, NotApplicable, Subject, Violated, check, distance
 from vidgen.testing.probe import video, video_sizes
-from vidgen.testing.suite import Measured, NotApplicable, Subject, Violated, check, distance
 
 __all__: list[str] = []
 
@@ -189,8 +189,9 @@ def trains(subject: Subject) -> None:
     for name, loss in losses.items():
         if loss.ndim or not loss.isfinite():
             raise Violated(f"the loss {name!r} is no finite scalar: {loss}")
-    ((made - clips).square().mean() + sum(losses.values())).backward()
-    _all_learn(part)
+    if any(parameter.requires_grad for parameter in part.parameters()):
+        ((made - clips).square().mean() + sum(losses.values())).backward()
+        _all_learn(part)
 
 
 def _all_learn(part: torch.nn.Module) -> None:

@@ -19,8 +19,8 @@ from vidgen.errors import ConfigError
 from vidgen.parts import build
 from vidgen.registry import registry
 from vidgen.spec import INTERFACES
+from vidgen.testing.check import Measured, NotApplicable, Subject, Violated, check, distance
 from vidgen.testing.probe import answer
-from vidgen.testing.suite import Measured, NotApplicable, Subject, Violated, check, distance
 
 __all__: list[str] = []
 
@@ -193,7 +193,7 @@ def answers_are_repeatable(subject: Subject) -> None:
 @check(*MODULES)
 def dtype_follows(subject: Subject) -> Measured:
     """`.to(dtype)` moves everything: in float64 the part answers in float64, near what float32 gives."""
-    part = subject.stirred()
+    part = _with_weights(subject)
     single = answer(subject, part)
     part.double()
     double = answer(subject, part)
@@ -220,7 +220,7 @@ def bfloat16_is_close(subject: Subject) -> Measured:
 @check(*MODULES)
 def device_follows(subject: Subject) -> None:
     """`.to(device)` moves everything: on another device the part answers there."""
-    part = subject.stirred()
+    part = _with_weights(subject)
     device = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     if device is None:
         _only_meta(subject, part)
@@ -228,6 +228,13 @@ def device_follows(subject: Subject) -> None:
     made: Tensor = answer(subject, part.to(device))
     if made.device.type != device.type:
         raise Violated(f"on {device.type} the part answers on {made.device.type}")
+
+
+def _with_weights(subject: Subject) -> Any:
+    part = subject.stirred()
+    if not any(tensor.is_floating_point() for tensor in (*part.parameters(), *part.buffers())):
+        raise NotApplicable("the part has no weights; it works wherever its input is")
+    return part
 
 
 def _only_meta(subject: Subject, part: nn.Module) -> None:

@@ -14,8 +14,8 @@ from vidgen.errors import ContractError, SizeError
 from vidgen.interfaces import Condition, Prediction, TextEmbedding
 from vidgen.process import PREDICTIONS, Process
 from vidgen.size import Size
+from vidgen.testing.check import Measured, NotApplicable, Subject, Violated, check, distance
 from vidgen.testing.probe import ask, latent_sizes, latents, text
-from vidgen.testing.suite import Measured, NotApplicable, Subject, Violated, check, distance
 
 __all__: list[str] = []
 

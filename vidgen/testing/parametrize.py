@@ -7,7 +7,8 @@ from typing import Any
 
 from vidgen.registry import list_components
 from vidgen.spec import INTERFACES, check_kind
-from vidgen.testing.suite import Subject, checks_of, run_check
+from vidgen.testing.check import Subject, run_check
+from vidgen.testing.suite import checks_of
 
 __all__ = ["parametrize_with_checks"]
 

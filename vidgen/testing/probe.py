@@ -5,23 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vidgen.interfaces import Condition, TextEmbedding
+from vidgen.sampling.device import place_of
 from vidgen.size import Size
-from vidgen.testing.suite import NotApplicable, Subject
+from vidgen.testing.check import NotApplicable, Subject
 
-__all__ = ["answer", "ask", "latent_sizes", "latents", "place_of", "text", "video", "video_sizes"]
+__all__ = ["answer", "ask", "latent_sizes", "latents", "text", "video", "video_sizes"]
 
 PROMPTS = ("a large red circle moving left on a black background", "two words")
-
-
-def place_of(part: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Return the device and the floating-point type of a part's weights; CPU and float32 without any."""
-    for tensor in (*part.parameters(), *part.buffers()):
-        if tensor.is_floating_point():
-            return tensor.device, tensor.dtype
-    return torch.device("cpu"), torch.float32
 
 
 def video(size: Size, batch: int = 1, seed: int = 0) -> Tensor:

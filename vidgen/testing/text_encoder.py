@@ -10,8 +10,8 @@ from torch import Tensor
 from vidgen.contract import TextSpec
 from vidgen.errors import ConfigError
 from vidgen.interfaces import TextEmbedding
+from vidgen.testing.check import Measured, NotApplicable, Subject, Violated, check, distance
 from vidgen.testing.probe import PROMPTS
-from vidgen.testing.suite import Measured, NotApplicable, Subject, Violated, check, distance
 
 __all__: list[str] = []
 

@@ -14,6 +14,7 @@ from vidgen.checkpoint import digest
 from vidgen.data import DataSet
 from vidgen.interfaces import VideoAutoencoder
 from vidgen.progress import progress
+from vidgen.sampling.device import place_of
 from vidgen.train.batches import to_unit
 from vidgen.train.config import DataTable
 
@@ -44,7 +45,7 @@ def cached_latents(
     path = folder / f"{table.spec.name}-{table.size}-{mark}.safetensors"
     if path.exists():
         return load_file(path)["latents"]
-    place = next(autoencoder.parameters()).device
+    place, _ = place_of(autoencoder)
     parts = []
     with progress(f"encoding {table.spec.name} {table.size}", count) as advance:
         for begin in range(0, count, 16):

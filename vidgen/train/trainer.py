@@ -36,6 +36,9 @@ from vidgen.video import Video
 
 __all__ = ["Trainer", "train"]
 
+SAME_WISH = 5.0
+"""Signals to stop within so many seconds count as one."""
+
 
 class Trainer:
     """Trains the parts that a recipe names.
@@ -341,13 +344,16 @@ class _Meter:
 
 @contextmanager
 def _stop_asked() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether SIGINT or SIGTERM came; a second one interrupts at once."""
-    asked: list[int] = []
+    """Yield a function that says whether SIGINT or SIGTERM came; a second one, later, interrupts at once.
+
+    Under torchrun Ctrl-C comes twice, from the terminal and from the launcher: that is one wish.
+    """
+    asked: list[float] = []
 
     def note(number: int, frame: object) -> None:
-        if asked:
+        asked.append(time.monotonic())
+        if asked[-1] - asked[0] > SAME_WISH:
             raise KeyboardInterrupt
-        asked.append(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

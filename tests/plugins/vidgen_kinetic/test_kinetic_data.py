@@ -6,7 +6,7 @@ import pytest
 import vidgen
 from vidgen import Size
 from vidgen.errors import ConfigError
-from vidgen_kinetic.config import KineticConfig
+from vidgen_kinetic.config import COLOURS, KineticConfig
 from vidgen_kinetic.data import KineticWorld
 from vidgen_kinetic.world import scenes_for_test
 
@@ -57,3 +57,18 @@ def test_bounds() -> None:
         KineticWorld(KineticConfig(samples=3)).sample(3, SIZE)
     with pytest.raises(ConfigError, match="samples"):
         KineticConfig(samples=0)
+
+
+def test_a_crowd_hides_nothing_of_what_its_caption_says() -> None:
+    plain, crowd = (KineticWorld(KineticConfig(objects=count)) for count in (1, 4))
+    for index in range(10):
+        one, many = plain.sample(index, SIZE), crowd.sample(index, SIZE)
+        assert one.caption == many.caption
+        colour = np.array(COLOURS[plain.scene(index, SIZE).colour], np.uint8)
+        inside = (one.video == colour).all(-1)  # the topmost object, drawn last, is whole
+        assert inside.any()
+        assert (many.video[inside] == colour).all()
+        assert (one.video != many.video).any()
+    assert (crowd.sample(3, SIZE).video == crowd.sample(3, SIZE).video).all()
+    with pytest.raises(ConfigError, match="objects"):
+        KineticConfig(objects=0)

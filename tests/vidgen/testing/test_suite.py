@@ -57,6 +57,8 @@ def test_names_and_checks_that_nobody_knows():
         check_component("scheduler", "euler", checks=["order-declared"])
     with pytest.raises(ConfigError, match="autoencoder"):
         check_component("data_set", "kinetic")
+    with pytest.raises(ConfigError, match="random weights"):
+        check_component("denoiser", "sora-dit@kinetic")
     with pytest.raises(ValueError, match="nothing to test"):
         parametrize_with_checks([("denoiser", "no-such-*")])
 

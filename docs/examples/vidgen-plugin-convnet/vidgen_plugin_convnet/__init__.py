@@ -19,6 +19,9 @@ def vidgen_components():
             target="vidgen_plugin_convnet.denoiser:ConvNet",
             config=ConvNetConfig,
             summary="A U of 3D convolutions, modulated by time and text.",
-            presets={"tiny": ConvNetConfig(width=16, depth=1), "small": ConvNetConfig()},
+            presets={
+                "tiny": ConvNetConfig(width=16, depth=1),
+                "small": ConvNetConfig(),
+            },
         )
     ]

@@ -10,7 +10,11 @@ class HaarConfig(vidgen.AutoencoderConfig):
 
     def contract(self):
         latent = vidgen.LatentSpec(
-            space=self.space, channels=96, time_stride=2, space_stride=4, streaming="exact"
+            space=self.space,
+            channels=96,
+            time_stride=2,
+            space_stride=4,
+            streaming="exact",
         )
         return vidgen.AutoencoderContract(latent=latent)
 

@@ -13,7 +13,10 @@ class NGramsConfig(vidgen.TextEncoderConfig):
 
     def contract(self):
         text = vidgen.TextSpec(
-            space=self.space, width=self.width, pooled_width=self.width, max_tokens=self.max_tokens
+            space=self.space,
+            width=self.width,
+            pooled_width=self.width,
+            max_tokens=self.max_tokens,
         )
         return vidgen.TextEncoderContract(text=text)
 
@@ -27,6 +30,9 @@ def vidgen_components():
             target="vidgen_plugin_ngrams.text_encoder:NGrams",
             config=NGramsConfig,
             summary="Words as sums of vectors of their letter groups (fastText).",
-            presets={"tiny": NGramsConfig(width=32, buckets=1024), "small": NGramsConfig()},
+            presets={
+                "tiny": NGramsConfig(width=32, buckets=1024),
+                "small": NGramsConfig(),
+            },
         )
     ]
