@@ -113,6 +113,7 @@ class KineticConfig(Config):
         paraphrase: Vary the captions (word order, synonyms, articles); else the one fixed sentence.
         objects: More than one crowds the frame, which teaches an autoencoder more at the same cost; the caption
             speaks of the topmost alone.
+        shapes: Draw these shapes only (the hard ones, more often); held-out triples stay out all the same.
     """
 
     split: Literal["train", "test"] = "train"
@@ -120,10 +121,16 @@ class KineticConfig(Config):
     seed: int = 0
     paraphrase: bool = True
     objects: int = 1
+    shapes: tuple[str, ...] = SHAPES
 
     def validate(self) -> None:
         """Check the ranges."""
         require(self.samples >= 1, f"KineticConfig.samples must be at least 1, not {self.samples}.")
+        unknown = [shape for shape in self.shapes if shape not in SHAPES]
+        require(
+            bool(self.shapes) and not unknown,
+            f"KineticConfig.shapes must name some of {', '.join(SHAPES)}, not {list(self.shapes)}.",
+        )
         require(self.objects >= 1, f"KineticConfig.objects must be at least 1, not {self.objects}.")
         require(self.seed >= 0, f"KineticConfig.seed must be 0 or more, not {self.seed}.")
 

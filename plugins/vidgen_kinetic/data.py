@@ -39,7 +39,7 @@ class KineticWorld(DataSet):
             raise IndexError(f"index {index} is not in [0, {len(self)})")
         rng = np.random.default_rng((self.config.seed, index, _SCENE))
         if not self._test:
-            return draw_scene(rng, image=size.frames == 1)
+            return draw_scene(rng, image=size.frames == 1, shapes=self.config.shapes)
         return self._test[index % len(self._test)].at(float(rng.random()), float(rng.random()))
 
     def sample(self, index: int, size: Size) -> Sample:

@@ -96,12 +96,14 @@ def paraphrase(scene: Scene, rng: np.random.Generator, *, image: bool = False) -
     )
 
 
-def draw_scene(rng: np.random.Generator, *, image: bool = False) -> Scene:
-    """Draw a scene for training: never a held-out triple.
+def draw_scene(rng: np.random.Generator, *, image: bool = False, shapes: Sequence[str] = SHAPES) -> Scene:
+    """Draw a scene of some shapes for training: never a held-out triple.
 
     An image counts as standing still, so that it cannot show a held-out triple either.
     """
     triples = _TRAINED_STILL if image else _TRAINED
+    if len(shapes) < len(SHAPES):
+        triples = tuple(triple for triple in triples if triple[1] in shapes)
     colour, shape, motion = triples[int(rng.integers(len(triples)))]
     return Scene(
         size=tuple(SIZES)[int(rng.integers(len(SIZES)))],

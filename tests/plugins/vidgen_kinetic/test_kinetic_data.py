@@ -6,7 +6,7 @@ import pytest
 import vidgen
 from vidgen import Size
 from vidgen.errors import ConfigError
-from vidgen_kinetic.config import COLOURS, KineticConfig
+from vidgen_kinetic.config import COLOURS, HELD_OUT, KineticConfig
 from vidgen_kinetic.data import KineticWorld
 from vidgen_kinetic.world import scenes_for_test
 
@@ -72,3 +72,13 @@ def test_a_crowd_hides_nothing_of_what_its_caption_says() -> None:
     assert (crowd.sample(3, SIZE).video == crowd.sample(3, SIZE).video).all()
     with pytest.raises(ConfigError, match="objects"):
         KineticConfig(objects=0)
+
+
+def test_only_some_shapes_and_never_a_held_out_triple() -> None:
+    world = KineticWorld(KineticConfig(shapes=("cross", "triangle")))
+    scenes = [world.scene(index, SIZE) for index in range(300)]
+    assert {scene.shape for scene in scenes} == {"cross", "triangle"}
+    assert not {(s.colour, s.shape, s.motion) for s in scenes} & HELD_OUT
+    for bad in ((), ("star",)):
+        with pytest.raises(ConfigError, match="shapes"):
+            KineticConfig(shapes=bad)
