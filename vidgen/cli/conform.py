@@ -27,7 +27,7 @@ def conform(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Run the conformance suite on a component; exit code 1 when a check fails.
+    """Hold a part to what it declares; exit code 1 if it fails.
 
     \b
     Examples:

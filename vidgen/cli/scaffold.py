@@ -19,7 +19,7 @@ def start_plugin(
     kind: Annotated[str, typer.Option(help=f"One of {', '.join(INTERFACES)}.")] = "denoiser",
     folder: Annotated[Path, typer.Option(help="Where the package's folder is made.")] = Path(),
 ) -> None:
-    """Write a small package with a component that passes the conformance suite at once.
+    """Write a small plugin that passes every check at once.
 
     \b
     Examples:

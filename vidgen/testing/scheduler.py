@@ -113,7 +113,7 @@ def one_point_is_exact(subject: Subject) -> Measured:
 
 @check("scheduler")
 def a_gaussian_is_reached(subject: Subject) -> Measured:
-    """Of a known Gaussian 100 steps make samples with its mean and its deviations, for every prediction."""
+    """Of a known Gaussian 200 steps make samples with its mean and its deviations, for every prediction."""
     scheduler, worst = subject.make(), 0.0
     mixture = GaussianMixture(
         weights=torch.ones(1, dtype=torch.float64),
@@ -122,7 +122,7 @@ def a_gaussian_is_reached(subject: Subject) -> Measured:
         variances=torch.tensor([[0.5, 0.08]], dtype=torch.float64),
     )
     process = Process(PROCESSES["vp-linear"])
-    grid = uniform_grid(process, 100)
+    grid = uniform_grid(process, 200)
     mean, covariance = mixture.moments(float(grid.alpha[0]), float(grid.sigma[0]))
     draw = torch.Generator().manual_seed(0)
     unit = torch.randn(4096, 2, generator=draw, dtype=torch.float64)
