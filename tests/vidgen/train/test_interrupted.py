@@ -105,15 +105,17 @@ def test_without_room_the_checkpoint_before_stands(recipe, tmp_path):
 def test_two_processes_share_a_training_and_stop_together(recipe, tmp_path):
     run = tmp_path / "run"
     recipe.write_text(RECIPE.replace("steps = 12", "steps = 100000"))
-    launch = (sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "0")
+    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     process = call(*launch, "-m", "vidgen", "train", recipe, "--out", run, start_new_session=True)
     deadline = time.monotonic() + 300
-    while not ((run / "checkpoint").exists() and step_of(run) >= 3):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    # As a terminal does; the launcher passes it on, so that both processes get it twice.
-    os.killpg(process.pid, signal.SIGINT)
+    try:
+        while not ((run / "checkpoint").exists() and step_of(run) >= 3):
+            assert process.poll() is None, process.communicate()
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        # As a terminal does; the launcher passes it on, so that both processes get it twice.
+        os.killpg(process.pid, signal.SIGINT)
     finish(process)
     stopped = step_of(run)
     assert stopped >= 3
