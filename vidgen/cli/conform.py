@@ -10,6 +10,7 @@ import typer
 from vidgen.cli.output import note, print_json, print_table
 from vidgen.errors import ConfigError, UnknownNameError, closest
 from vidgen.parts import Address
+from vidgen.progress import progress
 from vidgen.registry import list_components, registry
 from vidgen.spec import INTERFACES, check_kind
 
@@ -37,22 +38,14 @@ def conform(
       vidgen conform my-backbone --json
     """  # noqa: D301
     kind = check_kind(kind) if kind else _kind_of(name)
-    from vidgen.testing import Subject, checks_of
-    from vidgen.testing.check import run_check
+    from vidgen.testing.check import Subject, run_check
+    from vidgen.testing.suite import choose
 
     subject = Subject.of(kind, name)
-    known = {one.name: one for one in checks_of(kind)}
-    for wanted in check or ():
-        if wanted not in known:
-            raise UnknownNameError(
-                f"{kind} has no check {wanted!r}.{closest(wanted, known)} Checks: {', '.join(known)}."
-            )
-    from vidgen.progress import progress
-
-    rows = []
-    with progress(f"{kind} {subject.label}", len(check or known)) as advance:
-        for one in check or known:
-            rows.append(run_check(subject, known[one]))
+    chosen, rows = choose(subject, check), []
+    with progress(f"{kind} {subject.label}", len(chosen)) as advance:
+        for one in chosen:
+            rows.append(run_check(subject, one))
             advance(1)
     if as_json:
         print_json([dataclasses.asdict(row) for row in rows])

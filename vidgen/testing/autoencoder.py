@@ -6,13 +6,12 @@ from itertools import pairwise
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from vidgen.contract import LatentSpec
 from vidgen.errors import SizeError, VideoError
 from vidgen.size import Size
 from vidgen.testing.check import Measured, NotApplicable, Subject, Violated, check, distance
-from vidgen.testing.probe import video, video_sizes
+from vidgen.testing.probe import all_learn, video, video_sizes
 
 __all__: list[str] = []
 
@@ -191,17 +190,7 @@ def trains(subject: Subject) -> None:
             raise Violated(f"the loss {name!r} is no finite scalar: {loss}")
     if any(parameter.requires_grad for parameter in part.parameters()):
         ((made - clips).square().mean() + sum(losses.values())).backward()
-        _all_learn(part)
-
-
-def _all_learn(part: torch.nn.Module) -> None:
-    for name, parameter in part.named_parameters():
-        if parameter.requires_grad:
-            gradient: Tensor | None = parameter.grad
-            if gradient is None or not gradient.abs().sum() > 0:
-                raise Violated(f"{name} gets no gradient: it can never learn")
-            if not gradient.isfinite().all():
-                raise Violated(f"the gradient of {name} is not finite")
+        all_learn(part)
 
 
 @check("autoencoder")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vidgen.interfaces import Condition, TextEmbedding
 from vidgen.sampling.device import place_of
 from vidgen.size import Size
-from vidgen.testing.check import NotApplicable, Subject
+from vidgen.testing.check import NotApplicable, Subject, Violated
 
-__all__ = ["answer", "ask", "latent_sizes", "latents", "text", "video", "video_sizes"]
+__all__ = ["all_learn", "answer", "ask", "latent_sizes", "latents", "text", "video", "video_sizes"]
 
 PROMPTS = ("a large red circle moving left on a black background", "two words")
 
@@ -94,3 +94,13 @@ def answer(subject: Subject, part: Any) -> Tensor:
         tokens: Tensor = part.encode(list(PROMPTS)).tokens
         return tokens
     raise NotApplicable(f"a {kind} is no module")
+
+
+def all_learn(part: nn.Module) -> None:
+    """Hold that after a backward pass every trainable parameter has a finite gradient that is not zero."""
+    for name, parameter in part.named_parameters():
+        if parameter.requires_grad:
+            if parameter.grad is None or not parameter.grad.abs().sum() > 0:
+                raise Violated(f"{name} gets no gradient: it can never learn")
+            if not parameter.grad.isfinite().all():
+                raise Violated(f"the gradient of {name} is not finite")

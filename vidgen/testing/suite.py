@@ -8,7 +8,7 @@ from vidgen.errors import UnknownNameError, closest
 from vidgen.testing import autoencoder, common, denoiser, scheduler, text_encoder
 from vidgen.testing.check import CHECKS, Check, Row, Subject, run_check
 
-__all__ = ["check_component", "checks_of"]
+__all__ = ["check_component", "checks_of", "choose"]
 
 _MODULES = (common, autoencoder, denoiser, text_encoder, scheduler)
 
@@ -39,10 +39,19 @@ def check_component(
         UnknownNameError: For an unknown name, preset or check.
     """
     subject = subject or Subject.of(kind, name)
+    return [run_check(subject, one) for one in choose(subject, checks)]
+
+
+def choose(subject: Subject, names: Sequence[str] | None = None) -> list[Check]:
+    """Return the checks of a subject by their names, all by default.
+
+    Raises:
+        UnknownNameError: For a name, asked for or declared to fail, that no check of the kind has.
+    """
     known = {one.name: one for one in checks_of(subject.spec.kind)}
-    for wanted in (*(checks or ()), *subject.spec.expected_failures):
+    for wanted in (*(names or ()), *subject.spec.expected_failures):
         if wanted not in known:
             raise UnknownNameError(
                 f"{subject.spec.kind} has no check {wanted!r}.{closest(wanted, known)} Checks: {', '.join(known)}."
             )
-    return [run_check(subject, known[one]) for one in (checks or known)]
+    return [known[name] for name in names or known]

@@ -60,9 +60,8 @@ class Trainer:
         self.recipe, self.folder, self.settings = recipe, Path(folder), recipe.train
         set_seed(self.settings.seed)
         AcceleratorState._reset_state()  # an earlier training of this process may have had another precision
-        cpu = (
-            not torch.accelerator.is_available()
-        )  # said, so that several processes find each other there too
+        # Said, so that several processes find each other on CPUs too.
+        cpu = not torch.accelerator.is_available()
         place = PartialState(cpu=cpu).device
         bf16 = self.settings.precision == "bf16" or (
             self.settings.precision == "auto" and auto_dtype(place) == torch.bfloat16
@@ -304,12 +303,12 @@ class Trainer:
         autoencoder, slot = self.parts["autoencoder"], self.recipe.slots["autoencoder"]
         if not self.settings.keep_space:
             if hasattr(autoencoder, "set_normalisation"):
+                channels = autoencoder.latent.channels
+                autoencoder.set_normalisation(torch.zeros(channels), torch.ones(channels))
                 with torch.inference_mode():
                     latents = [autoencoder.encode(video) for video in self._some_videos(32)]
                 rows = torch.cat([x.transpose(0, 1).flatten(1) for x in latents], dim=1).float()
-                old = autoencoder.latent_std
-                mean = autoencoder.latent_mean + old * rows.mean(dim=1)
-                autoencoder.set_normalisation(mean, old * rows.std(dim=1))
+                autoencoder.set_normalisation(rows.mean(dim=1), rows.std(dim=1))
             self._name_space("autoencoder")
         with atomic_folder(self.result) as new:
             save_part(autoencoder, new, slot.spec)
