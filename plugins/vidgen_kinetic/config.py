@@ -114,6 +114,7 @@ class KineticConfig(Config):
         objects: More than one crowds the frame, which teaches an autoencoder more at the same cost; the caption
             speaks of the topmost alone.
         shapes: Draw these shapes only (the hard ones, more often); held-out triples stay out all the same.
+        motions: Draw these motions only; images, which count as standing still, need that word.
     """
 
     split: Literal["train", "test"] = "train"
@@ -122,15 +123,16 @@ class KineticConfig(Config):
     paraphrase: bool = True
     objects: int = 1
     shapes: tuple[str, ...] = SHAPES
+    motions: tuple[str, ...] = MOTIONS
 
     def validate(self) -> None:
         """Check the ranges."""
         require(self.samples >= 1, f"KineticConfig.samples must be at least 1, not {self.samples}.")
-        unknown = [shape for shape in self.shapes if shape not in SHAPES]
-        require(
-            bool(self.shapes) and not unknown,
-            f"KineticConfig.shapes must name some of {', '.join(SHAPES)}, not {list(self.shapes)}.",
-        )
+        for field, chosen, known in (("shapes", self.shapes, SHAPES), ("motions", self.motions, MOTIONS)):
+            require(
+                bool(chosen) and set(chosen) <= set(known),
+                f"KineticConfig.{field} must name some of {', '.join(known)}, not {list(chosen)}.",
+            )
         require(self.objects >= 1, f"KineticConfig.objects must be at least 1, not {self.objects}.")
         require(self.seed >= 0, f"KineticConfig.seed must be 0 or more, not {self.seed}.")
 

@@ -39,13 +39,13 @@ class KineticWorld(DataSet):
             raise IndexError(f"index {index} is not in [0, {len(self)})")
         rng = np.random.default_rng((self.config.seed, index, _SCENE))
         if not self._test:
-            return draw_scene(rng, image=size.frames == 1, shapes=self.config.shapes)
+            return self._draw(rng, size)
         return self._test[index % len(self._test)].at(float(rng.random()), float(rng.random()))
 
     def sample(self, index: int, size: Size) -> Sample:
         """Draw the video of an index at a size, with its caption."""
         rng = np.random.default_rng((self.config.seed, index, _BEHIND))
-        behind = [draw_scene(rng, image=size.frames == 1) for _ in range(self.config.objects - 1)]
+        behind = [self._draw(rng, size) for _ in range(self.config.objects - 1)]
         video = render(self.scene(index, size), size.frames, size.height, size.width, behind)
         return Sample(video, self.caption(index, size, 0))
 
@@ -56,3 +56,8 @@ class KineticWorld(DataSet):
             return caption(scene, image=image)
         rng = np.random.default_rng((self.config.seed, index, _WORDS, draw))
         return paraphrase(scene, rng, image=image)
+
+    def _draw(self, rng: np.random.Generator, size: Size) -> Scene:
+        return draw_scene(
+            rng, image=size.frames == 1, shapes=self.config.shapes, motions=self.config.motions
+        )

@@ -13,6 +13,7 @@ from itertools import product
 import numpy as np
 from numpy.typing import NDArray
 
+from vidgen.config import require
 from vidgen_kinetic.config import (
     BACKGROUNDS,
     CAPTION,
@@ -96,14 +97,24 @@ def paraphrase(scene: Scene, rng: np.random.Generator, *, image: bool = False) -
     )
 
 
-def draw_scene(rng: np.random.Generator, *, image: bool = False, shapes: Sequence[str] = SHAPES) -> Scene:
-    """Draw a scene of some shapes for training: never a held-out triple.
+def draw_scene(
+    rng: np.random.Generator,
+    *,
+    image: bool = False,
+    shapes: Sequence[str] = SHAPES,
+    motions: Sequence[str] = MOTIONS,
+) -> Scene:
+    """Draw a scene of some shapes and motions for training: never a held-out triple.
 
     An image counts as standing still, so that it cannot show a held-out triple either.
+
+    Raises:
+        ConfigError: If all that is asked for is held out, or an image is asked for and `standing still` is not.
     """
     triples = _TRAINED_STILL if image else _TRAINED
-    if len(shapes) < len(SHAPES):
-        triples = tuple(triple for triple in triples if triple[1] in shapes)
+    if len(shapes) < len(SHAPES) or len(motions) < len(MOTIONS):
+        triples = tuple(triple for triple in triples if triple[1] in shapes and triple[2] in motions)
+        require(bool(triples), f"no scene of {list(shapes)} {list(motions)} may be drawn{' as an image' * image}.")
     colour, shape, motion = triples[int(rng.integers(len(triples)))]
     return Scene(
         size=tuple(SIZES)[int(rng.integers(len(SIZES)))],

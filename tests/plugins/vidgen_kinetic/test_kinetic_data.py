@@ -82,3 +82,15 @@ def test_only_some_shapes_and_never_a_held_out_triple() -> None:
     for bad in ((), ("star",)):
         with pytest.raises(ConfigError, match="shapes"):
             KineticConfig(shapes=bad)
+
+
+def test_only_some_motions_and_what_cannot_be_drawn_is_refused() -> None:
+    world = KineticWorld(KineticConfig(motions=("circling", "growing"), shapes=("cross",)))
+    scenes = [world.scene(index, SIZE) for index in range(300)]
+    assert {scene.motion for scene in scenes} == {"circling", "growing"}
+    assert {scene.shape for scene in scenes} == {"cross"}
+    assert not {(s.colour, s.shape, s.motion) for s in scenes} & HELD_OUT
+    with pytest.raises(ConfigError, match="as an image"):
+        world.scene(0, Size(1, 64, 64))
+    with pytest.raises(ConfigError, match="motions"):
+        KineticConfig(motions=("hopping",))
