@@ -15,6 +15,7 @@ _HOMES = {
         "AutoencoderContract",
         "DenoiserConfig",
         "DenoiserContract",
+        "KLAutoencoderConfig",
         "LatentSpec",
         "Problem",
         "SchedulerConfig",
@@ -27,6 +28,7 @@ _HOMES = {
     "vidgen.interfaces": (
         "Condition",
         "Denoiser",
+        "KLAutoencoder",
         "Prediction",
         "Scheduler",
         "TextEmbedding",
@@ -35,6 +37,7 @@ _HOMES = {
         "VideoAutoencoder",
     ),
     "vidgen.process": ("Process", "ProcessSpec"),
+    "vidgen.published": ("PublishedLayout", "load_published"),
     "vidgen.recipe": ("Recipe", "check"),
     "vidgen.creation": ("create",),
     "vidgen.registration": ("register",),

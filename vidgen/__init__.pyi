@@ -5,6 +5,7 @@ from vidgen.contract import AutoencoderConfig as AutoencoderConfig
 from vidgen.contract import AutoencoderContract as AutoencoderContract
 from vidgen.contract import DenoiserConfig as DenoiserConfig
 from vidgen.contract import DenoiserContract as DenoiserContract
+from vidgen.contract import KLAutoencoderConfig as KLAutoencoderConfig
 from vidgen.contract import LatentSpec as LatentSpec
 from vidgen.contract import Problem as Problem
 from vidgen.contract import SchedulerConfig as SchedulerConfig
@@ -16,6 +17,7 @@ from vidgen.creation import create as create
 from vidgen.hookspecs import hookimpl as hookimpl
 from vidgen.interfaces import Condition as Condition
 from vidgen.interfaces import Denoiser as Denoiser
+from vidgen.interfaces import KLAutoencoder as KLAutoencoder
 from vidgen.interfaces import Prediction as Prediction
 from vidgen.interfaces import Scheduler as Scheduler
 from vidgen.interfaces import TextEmbedding as TextEmbedding
@@ -24,6 +26,8 @@ from vidgen.interfaces import TimeGrid as TimeGrid
 from vidgen.interfaces import VideoAutoencoder as VideoAutoencoder
 from vidgen.process import Process as Process
 from vidgen.process import ProcessSpec as ProcessSpec
+from vidgen.published import PublishedLayout as PublishedLayout
+from vidgen.published import load_published as load_published
 from vidgen.recipe import Recipe as Recipe
 from vidgen.recipe import check as check
 from vidgen.registration import register as register

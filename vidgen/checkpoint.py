@@ -29,6 +29,7 @@ __all__ = [
     "default_pretrained",
     "digest",
     "load_part",
+    "load_tensors",
     "load_weights",
     "part_folder",
     "pretrained_folder",
@@ -214,6 +215,15 @@ def load_weights(part: nn.Module, path: Path) -> None:
         raise CheckpointError(
             f"{path} is damaged or no safetensors file ({problem}); fetch or write it again."
         ) from problem
+    load_tensors(part, tensors, path)
+
+
+def load_tensors(part: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Put tensors into a part, strictly; `path` is where they came from.
+
+    Raises:
+        CheckpointError: For names or shapes that differ; the first few are named.
+    """
     expected = part.state_dict()
     missing, unexpected = sorted(expected.keys() - tensors.keys()), sorted(tensors.keys() - expected.keys())
     shapes = [n for n in expected.keys() & tensors.keys() if expected[n].shape != tensors[n].shape]

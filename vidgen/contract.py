@@ -20,6 +20,7 @@ __all__ = [
     "AutoencoderContract",
     "DenoiserConfig",
     "DenoiserContract",
+    "KLAutoencoderConfig",
     "LatentSpec",
     "Problem",
     "SchedulerConfig",
@@ -187,6 +188,32 @@ class AutoencoderConfig(Config):
     def contract(self) -> AutoencoderContract:
         """Return what this autoencoder declares."""
         raise NotImplementedError(f"{type(self).__name__} must define contract().")
+
+
+@config
+class KLAutoencoderConfig(AutoencoderConfig):
+    """Base of configurations of KL autoencoders: latents are ``(raw - latent_shift) * latent_scale``.
+
+    Attributes:
+        latent_shift: One value, or one a channel.
+        latent_scale: One value, or one a channel.
+        kl_weight: Weight of the KL term in training.
+    """
+
+    latent_shift: tuple[float, ...] = (0.0,)
+    latent_scale: tuple[float, ...] = (1.0,)
+    kl_weight: float = 1e-6
+
+    def validate(self) -> None:
+        """Check the normalisation against the channels."""
+        for field in ("latent_shift", "latent_scale"):
+            count, channels = len(getattr(self, field)), self.contract().latent.channels
+            require(
+                count in (1, channels),
+                f"{type(self).__name__}.{field} needs 1 or {channels} values, not {count}.",
+            )
+        require(all(value > 0 for value in self.latent_scale), f"{type(self).__name__}.latent_scale must be positive.")
+        require(self.kl_weight >= 0, f"{type(self).__name__}.kl_weight must be 0 or more, not {self.kl_weight}.")
 
 
 STANDALONE_LATENT = LatentSpec(space="", channels=16, time_stride=4, space_stride=8)

@@ -2,6 +2,7 @@
 
 from vidgen.interfaces.autoencoder import VideoAutoencoder
 from vidgen.interfaces.denoiser import Condition, Denoiser, Prediction
+from vidgen.interfaces.kl_autoencoder import KLAutoencoder
 from vidgen.interfaces.scheduler import Denoise, Grid, OnStep, Scheduler, TimeGrid, draw_noise
 from vidgen.interfaces.text_encoder import TextEmbedding, TextEncoder
 
@@ -10,6 +11,7 @@ __all__ = [
     "Denoise",
     "Denoiser",
     "Grid",
+    "KLAutoencoder",
     "OnStep",
     "Prediction",
     "Scheduler",
