@@ -7,6 +7,7 @@ from vidgen.contract import DenoiserConfig as DenoiserConfig
 from vidgen.contract import DenoiserContract as DenoiserContract
 from vidgen.contract import KLAutoencoderConfig as KLAutoencoderConfig
 from vidgen.contract import LatentSpec as LatentSpec
+from vidgen.contract import NormalisedAutoencoderConfig as NormalisedAutoencoderConfig
 from vidgen.contract import Problem as Problem
 from vidgen.contract import SchedulerConfig as SchedulerConfig
 from vidgen.contract import SchedulerContract as SchedulerContract
@@ -18,6 +19,7 @@ from vidgen.hookspecs import hookimpl as hookimpl
 from vidgen.interfaces import Condition as Condition
 from vidgen.interfaces import Denoiser as Denoiser
 from vidgen.interfaces import KLAutoencoder as KLAutoencoder
+from vidgen.interfaces import NormalisedAutoencoder as NormalisedAutoencoder
 from vidgen.interfaces import Prediction as Prediction
 from vidgen.interfaces import Scheduler as Scheduler
 from vidgen.interfaces import TextEmbedding as TextEmbedding

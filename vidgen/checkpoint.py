@@ -248,7 +248,7 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().to(torch.bfloat16).contiguous()
         mark.update(f"{name}{tuple(tensor.shape)}".encode())
-        mark.update(tensor.view(torch.uint8).numpy().tobytes())
+        mark.update(tensor.flatten().view(torch.uint8).numpy().tobytes())
     return mark.hexdigest()[:8]
 
 

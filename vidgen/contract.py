@@ -22,6 +22,7 @@ __all__ = [
     "DenoiserContract",
     "KLAutoencoderConfig",
     "LatentSpec",
+    "NormalisedAutoencoderConfig",
     "Problem",
     "SchedulerConfig",
     "SchedulerContract",
@@ -191,29 +192,40 @@ class AutoencoderConfig(Config):
 
 
 @config
-class KLAutoencoderConfig(AutoencoderConfig):
-    """Base of configurations of KL autoencoders: latents are ``(raw - latent_shift) * latent_scale``.
+class NormalisedAutoencoderConfig(AutoencoderConfig):
+    """Base of configurations that hold the affine of the latents: ``(raw - latent_shift) * latent_scale``.
 
     Attributes:
         latent_shift: One value, or one a channel.
         latent_scale: One value, or one a channel.
-        kl_weight: Weight of the KL term in training.
     """
 
     latent_shift: tuple[float, ...] = (0.0,)
     latent_scale: tuple[float, ...] = (1.0,)
-    kl_weight: float = 1e-6
 
     def validate(self) -> None:
         """Check the normalisation against the channels."""
+        name, channels = type(self).__name__, self.contract().latent.channels
         for field in ("latent_shift", "latent_scale"):
-            count, channels = len(getattr(self, field)), self.contract().latent.channels
-            require(
-                count in (1, channels),
-                f"{type(self).__name__}.{field} needs 1 or {channels} values, not {count}.",
-            )
-        require(all(value > 0 for value in self.latent_scale), f"{type(self).__name__}.latent_scale must be positive.")
+            count = len(getattr(self, field))
+            require(count in (1, channels), f"{name}.{field} needs 1 or {channels} values, not {count}.")
+        require(all(value > 0 for value in self.latent_scale), f"{name}.latent_scale must be positive.")
+
+
+@config
+class KLAutoencoderConfig(NormalisedAutoencoderConfig):
+    """Base of configurations of autoencoders with a Gaussian posterior.
+
+    Attributes:
+        kl_weight: Weight of the KL term in training.
+    """
+
+    kl_weight: float = 1e-6
+
+    def validate(self) -> None:
+        """Check the ranges."""
         require(self.kl_weight >= 0, f"{type(self).__name__}.kl_weight must be 0 or more, not {self.kl_weight}.")
+        NormalisedAutoencoderConfig.validate(self)
 
 
 STANDALONE_LATENT = LatentSpec(space="", channels=16, time_stride=4, space_stride=8)

@@ -12,7 +12,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidgen import PublishedLayout
-from vidgen.interfaces.kl_autoencoder import KLAutoencoder, moments
+from vidgen.interfaces.normalised import KLAutoencoder, moments
 from vidgen.nn.ldm import AttentionBlock, Decoder, Downsample, Encoder, Level, ResnetBlock, Upsample
 from vidgen_videocrafter.config import KLVAEConfig
 

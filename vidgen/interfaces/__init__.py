@@ -2,7 +2,7 @@
 
 from vidgen.interfaces.autoencoder import VideoAutoencoder
 from vidgen.interfaces.denoiser import Condition, Denoiser, Prediction
-from vidgen.interfaces.kl_autoencoder import KLAutoencoder
+from vidgen.interfaces.normalised import KLAutoencoder, NormalisedAutoencoder
 from vidgen.interfaces.scheduler import Denoise, Grid, OnStep, Scheduler, TimeGrid, draw_noise
 from vidgen.interfaces.text_encoder import TextEmbedding, TextEncoder
 
@@ -12,6 +12,7 @@ __all__ = [
     "Denoiser",
     "Grid",
     "KLAutoencoder",
+    "NormalisedAutoencoder",
     "OnStep",
     "Prediction",
     "Scheduler",

@@ -1,4 +1,4 @@
-"""What autoencoders with a Gaussian posterior share: its mode, the affine of the latents, the KL term."""
+"""What autoencoders share whose configuration holds the affine of the latents, and those with a Gaussian posterior."""
 
 from __future__ import annotations
 
@@ -7,34 +7,31 @@ from abc import abstractmethod
 import torch
 from torch import Tensor
 
-from vidgen.contract import KLAutoencoderConfig
+from vidgen.contract import KLAutoencoderConfig, NormalisedAutoencoderConfig
 from vidgen.errors import VideoError
 from vidgen.interfaces.autoencoder import VideoAutoencoder
 
-__all__ = ["KLAutoencoder"]
+__all__ = ["KLAutoencoder", "NormalisedAutoencoder", "moments"]
 
 LOG_VARIANCE = (-30.0, 20.0)
 """Limits of the log-variance, as in latent diffusion (https://arxiv.org/abs/2112.10752)."""
 
 
-class KLAutoencoder(VideoAutoencoder):
-    """A video autoencoder whose encoder gives mean and log-variance; the configuration holds the affine.
+class NormalisedAutoencoder(VideoAutoencoder):
+    """A video autoencoder that defines `raw_latents` and `pixels`; `encode` gives ``(raw - shift) * scale``."""
 
-    A subclass defines `posterior` and `pixels`; latents that leave `encode` are ``(mean - shift) * scale``.
-    """
-
-    config: KLAutoencoderConfig
+    config: NormalisedAutoencoderConfig
 
     @abstractmethod
-    def posterior(self, video: Tensor) -> tuple[Tensor, Tensor]:
-        """Return raw mean and log-variance ``[B, C, t, h, w]`` of a video that fits."""
+    def raw_latents(self, video: Tensor) -> Tensor:
+        """Return the latents ``[B, C, t, h, w]`` of a video that fits, before normalisation."""
 
     @abstractmethod
     def pixels(self, raw: Tensor) -> Tensor:
         """Return the video ``[B, 3, T, H, W]`` of raw latents."""
 
     def encode(self, video: Tensor) -> Tensor:
-        """Return the posterior's mode ``[B, C, t, h, w]``, normalised, of ``[B, 3, T, H, W]`` in [-1, 1].
+        """Return normalised latents ``[B, C, t, h, w]`` of ``[B, 3, T, H, W]`` in [-1, 1].
 
         Raises:
             VideoError: When the tensor has another form.
@@ -42,7 +39,7 @@ class KLAutoencoder(VideoAutoencoder):
         """
         self.check_video(video)
         shift, scale = self._affine(video)
-        return (self.posterior(video)[0] - shift) * scale
+        return (self.raw_latents(video) - shift) * scale
 
     def decode(self, latents: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Return the video ``[B, 3, T, H, W]`` of normalised latents; it draws no noise.
@@ -51,15 +48,8 @@ class KLAutoencoder(VideoAutoencoder):
             VideoError: When the latents have another form.
         """
         self.check_latents(latents)
-        return self.pixels(self.raw(latents))
-
-    def forward_train(self, video: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the reconstruction from a posterior sample, and the weighted ``kl`` (mean over latents)."""
-        self.check_video(video)
-        mean, log_variance = self.posterior(video)
-        sample = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
-        kl = 0.5 * (mean.float().square() + log_variance.float().exp() - 1 - log_variance.float()).mean()
-        return self.pixels(sample), {"kl": self.config.kl_weight * kl}
+        shift, scale = self._affine(latents)
+        return self.pixels(latents / scale + shift)
 
     def set_normalisation(self, mean: Tensor, std: Tensor) -> None:
         """Declare the affine of the latents: `encode` gives ``(raw - mean) / std``, with ``[C]`` each.
@@ -73,11 +63,6 @@ class KLAutoencoder(VideoAutoencoder):
             latent_shift=tuple(mean.tolist()), latent_scale=tuple((1 / std.double()).tolist())
         )
 
-    def raw(self, latents: Tensor) -> Tensor:
-        """Undo the normalisation."""
-        shift, scale = self._affine(latents)
-        return latents / scale + shift
-
     def check_latents(self, latents: Tensor) -> None:
         """Refuse what are no latents of this autoencoder; raises `VideoError`."""
         channels = self.latent.channels
@@ -88,6 +73,28 @@ class KLAutoencoder(VideoAutoencoder):
         values = (self.config.latent_shift, self.config.latent_scale)
         shift, scale = (torch.tensor(value).to(like).view(1, -1, 1, 1, 1) for value in values)
         return shift, scale
+
+
+class KLAutoencoder(NormalisedAutoencoder):
+    """A normalised autoencoder that defines `posterior` in place of `raw_latents`."""
+
+    config: KLAutoencoderConfig
+
+    @abstractmethod
+    def posterior(self, video: Tensor) -> tuple[Tensor, Tensor]:
+        """Return raw mean and log-variance ``[B, C, t, h, w]`` of a video that fits."""
+
+    def raw_latents(self, video: Tensor) -> Tensor:
+        """Return the posterior's mode."""
+        return self.posterior(video)[0]
+
+    def forward_train(self, video: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the reconstruction from a posterior sample, and the weighted ``kl`` (mean over latents)."""
+        self.check_video(video)
+        mean, log_variance = self.posterior(video)
+        sample = mean + (0.5 * log_variance).exp() * torch.randn_like(mean)
+        kl = 0.5 * (mean.float().square() + log_variance.float().exp() - 1 - log_variance.float()).mean()
+        return self.pixels(sample), {"kl": self.config.kl_weight * kl}
 
 
 def moments(encoded: Tensor) -> tuple[Tensor, Tensor]:

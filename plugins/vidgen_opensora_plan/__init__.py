@@ -1,0 +1,25 @@
+"""The Open-Sora Plan (Peking University and Rabbitpre), part by part and generation by generation."""
+
+from __future__ import annotations
+
+from vidgen.hookspecs import hookimpl
+from vidgen.spec import ComponentSpec
+from vidgen_opensora_plan.config import CausalVAEConfig
+from vidgen_opensora_plan.presets import CAUSAL_VAE
+
+__all__ = ["vidgen_components"]
+
+
+@hookimpl
+def vidgen_components() -> list[ComponentSpec]:
+    """Declare the parts."""
+    return [
+        ComponentSpec(
+            kind="autoencoder",
+            name="causal-vae",
+            target="vidgen_opensora_plan.causal_vae:CausalVAE",
+            config=CausalVAEConfig,
+            presets=CAUSAL_VAE,
+            summary="CausalVideoVAE of Open-Sora Plan 1.0 to 1.2, 4x8x8, 4 channels.",
+        ),
+    ]

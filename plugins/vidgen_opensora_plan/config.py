@@ -1,0 +1,160 @@
+"""What Open-Sora Plan's parts can be set to, and what they declare. No torch here."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, Literal, Self
+
+from vidgen.config import config, require
+from vidgen.contract import AutoencoderContract, KLAutoencoderConfig, LatentSpec
+from vidgen.errors import ConfigError
+from vidgen.published import translate
+
+__all__ = ["CausalVAEConfig"]
+
+Attention = Literal["AttnBlock3D", "AttnBlock3DFix"]
+Block = Literal["ResnetBlock2D", "ResnetBlock3D"]
+Conv = Literal["CausalConv3d", "Conv2d"]
+DownSpace = Literal["", "Downsample", "SpatialDownsample2x", "Spatial2xTime2x3DDownsample"]
+DownTime = Literal["", "TimeDownsample2x", "TimeDownsampleRes2x"]
+UpSpace = Literal["", "Upsample", "SpatialUpsample2x", "Spatial2xTime2x3DUpsample"]
+UpTime = Literal["", "TimeUpsample2x", "TimeUpsampleRes2x"]
+
+
+@config
+class CausalVAEConfig(KLAutoencoderConfig):
+    """Settings of CausalVideoVAE; the defaults are those of the published class (version 1.0).
+
+    Attributes:
+        latent_channels: Channels C of the latents.
+        encoder_channels: Channels of the encoder's mean, before the 1x1 convolution to C.
+        width: Channels of the finest level.
+        multipliers: Channels of each level over `width`, finest first.
+        blocks: Residual blocks a level in the encoder; the decoder has one more.
+        resolution: Pixels of the training videos, which `attention_resolutions` refer to.
+        attention_resolutions: Resolutions of the levels with attention.
+        quant_conv: The 1x1 convolutions about the latents; empty for none.
+        encoder_conv_in: First convolution.
+        encoder_conv_out: Last convolution.
+        encoder_attention: Attention of the middle.
+        encoder_blocks: Residual blocks of each level.
+        encoder_space: What halves height and width after each level.
+        encoder_time: What halves the frames after that.
+        encoder_middle: Residual blocks of the middle.
+        decoder_conv_in: First convolution.
+        decoder_conv_out: Last convolution.
+        decoder_attention: Attention of the middle.
+        decoder_blocks: Residual blocks of each level, finest first as for the encoder.
+        decoder_space: What doubles height and width after each level.
+        decoder_time: What doubles the frames after that.
+        decoder_middle: Residual blocks of the middle.
+    """
+
+    latent_channels: int = 4
+    encoder_channels: int = 4
+    width: int = 128
+    multipliers: tuple[int, ...] = (1, 2, 4, 4)
+    blocks: int = 2
+    resolution: int = 256
+    attention_resolutions: tuple[int, ...] = ()
+    quant_conv: Literal["", "CausalConv3d"] = "CausalConv3d"
+    encoder_conv_in: Conv = "CausalConv3d"
+    encoder_conv_out: Conv = "CausalConv3d"
+    encoder_attention: Attention = "AttnBlock3D"
+    encoder_blocks: tuple[Block, ...] = ("ResnetBlock3D",) * 4
+    encoder_space: tuple[DownSpace, ...] = (*("SpatialDownsample2x",) * 3, "")
+    encoder_time: tuple[DownTime, ...] = ("", "TimeDownsample2x", "TimeDownsample2x", "")
+    encoder_middle: Block = "ResnetBlock3D"
+    decoder_conv_in: Conv = "CausalConv3d"
+    decoder_conv_out: Conv = "CausalConv3d"
+    decoder_attention: Attention = "AttnBlock3D"
+    decoder_blocks: tuple[Block, ...] = ("ResnetBlock3D",) * 4
+    decoder_space: tuple[UpSpace, ...] = ("", *("SpatialUpsample2x",) * 3)
+    decoder_time: tuple[UpTime, ...] = ("", "", "TimeUpsample2x", "TimeUpsample2x")
+    decoder_middle: Block = "ResnetBlock3D"
+    latent_scale: tuple[float, ...] = (0.18215,)
+
+    def validate(self) -> None:
+        """Check that each level says everything, and that the decoder undoes the encoder's strides."""
+        require(
+            self.width >= 32 and self.width % 32 == 0,
+            f"CausalVAEConfig.width must be a multiple of 32 (the norms' groups), not {self.width}.",
+        )
+        for field in ("latent_channels", "encoder_channels", "blocks", "resolution"):
+            require(getattr(self, field) >= 1, f"CausalVAEConfig.{field} must be at least 1.")
+        levels = len(self.multipliers)
+        require(levels >= 1 and min(self.multipliers) >= 1, "CausalVAEConfig.multipliers needs a number from 1 each level.")
+        for side in ("encoder", "decoder"):
+            for what in ("blocks", "space", "time"):
+                count = len(getattr(self, f"{side}_{what}"))
+                require(
+                    count == levels, f"CausalVAEConfig.{side}_{what} needs {levels} entries, one a level, not {count}."
+                )
+        require(
+            self.encoder_space[-1] == "" and self.encoder_time[-1] == "",
+            "CausalVAEConfig: the encoder's last level changes no size (the published code drops what it would give).",
+        )
+        down, up = (self._strides(side) for side in ("encoder", "decoder"))
+        require(down == up, f"CausalVAEConfig: the encoder strides {down} and the decoder {up} (time, space).")
+        KLAutoencoderConfig.validate(self)
+
+    def _strides(self, side: str) -> tuple[int, int]:
+        space, time = getattr(self, f"{side}_space"), getattr(self, f"{side}_time")
+        halvings = sum("Time2x" in name for name in space) + sum(bool(name) for name in time)
+        return 2**halvings, 2 ** sum(bool(name) for name in space)
+
+    def contract(self) -> AutoencoderContract:
+        """Return what this autoencoder declares."""
+        time, space = self._strides("encoder")
+        latent = LatentSpec(
+            space=self.space,
+            channels=self.latent_channels,
+            time_stride=time,
+            space_stride=space,
+            frame_rule="causal" if time > 1 else "any",
+            streaming="none",
+        )
+        return AutoencoderContract(latent=latent)
+
+    @classmethod
+    def from_published(cls, data: Mapping[str, Any], tensors: Collection[str]) -> Self:
+        """Read the fields of the published ``CausalVAEModel``.
+
+        Raises:
+            ConfigError: Without a ``config.json``, for two published variants share all tensor names.
+        """
+        if not data:
+            raise ConfigError(
+                "The folder has no config.json, and tensor names do not tell the variants of CausalVideoVAE 1.0 "
+                "apart: 'v1.0' halves time at levels 1 and 2 (the class default), 'v1.0-release' at levels 0 and 1 "
+                "(scripts/causalvae/release.json). Add the config.json that was published with the weights."
+            )
+        names = {
+            "hidden_size": "width",
+            "z_channels": "encoder_channels",
+            "embed_dim": "latent_channels",
+            "hidden_size_mult": "multipliers",
+            "attn_resolutions": "attention_resolutions",
+            "num_res_blocks": "blocks",
+            "q_conv": "quant_conv",
+            "encoder_resnet_blocks": "encoder_blocks",
+            "encoder_spatial_downsample": "encoder_space",
+            "encoder_temporal_downsample": "encoder_time",
+            "encoder_mid_resnet": "encoder_middle",
+            "decoder_resnet_blocks": "decoder_blocks",
+            "decoder_spatial_upsample": "decoder_space",
+            "decoder_temporal_upsample": "decoder_time",
+            "decoder_mid_resnet": "decoder_middle",
+        }
+        same = ("resolution", "encoder_conv_in", "encoder_conv_out", "encoder_attention", "decoder_conv_in",
+                "decoder_conv_out", "decoder_attention")  # fmt: skip
+        training = ("dropout", "lr", "loss_type", "loss_params", "disc_start", "kl_weight", "logvar_init")
+        fields = translate(
+            {name: value for name, value in data.items() if name != "use_quant_layer"},
+            {**names, **{name: name for name in same}},
+            only={"double_z": True},
+            ignored=training,
+        )
+        if not data.get("use_quant_layer", True):
+            fields["quant_conv"] = ""
+        return cls(**fields)

@@ -1,0 +1,36 @@
+"""Named configurations of Open-Sora Plan's parts."""
+
+from __future__ import annotations
+
+from vidgen_opensora_plan.config import CausalVAEConfig
+
+__all__ = ["CAUSAL_VAE"]
+
+_SHALLOW = ("ResnetBlock2D", "ResnetBlock2D", "ResnetBlock3D", "ResnetBlock3D")
+
+_V1_2 = CausalVAEConfig(
+    encoder_conv_in="Conv2d",
+    encoder_blocks=_SHALLOW,
+    encoder_attention="AttnBlock3DFix",
+    encoder_space=("Downsample", "Spatial2xTime2x3DDownsample", "Spatial2xTime2x3DDownsample", ""),
+    encoder_time=("", "", "", ""),
+    decoder_attention="AttnBlock3DFix",
+    decoder_space=("", "SpatialUpsample2x", "Spatial2xTime2x3DUpsample", "Spatial2xTime2x3DUpsample"),
+    decoder_time=("", "", "", ""),
+)
+
+CAUSAL_VAE: dict[str, CausalVAEConfig] = {
+    "v1.2": _V1_2,
+    "v1.1": CausalVAEConfig(
+        encoder_conv_in="Conv2d",
+        encoder_blocks=_SHALLOW,
+        encoder_attention="AttnBlock3DFix",
+        encoder_space=("Downsample", "Downsample", "Downsample", ""),
+        encoder_time=("", "TimeDownsampleRes2x", "TimeDownsampleRes2x", ""),
+        decoder_attention="AttnBlock3DFix",
+        decoder_time=("", "", "TimeUpsampleRes2x", "TimeUpsampleRes2x"),
+    ),
+    "v1.0": CausalVAEConfig(),
+    "v1.0-release": CausalVAEConfig(encoder_time=("TimeDownsample2x", "TimeDownsample2x", "", "")),
+    "tiny": _V1_2.replace(width=32, multipliers=(1, 1, 1, 1), blocks=1),
+}
