@@ -10,7 +10,7 @@ from vidgen.contract import AutoencoderContract, KLAutoencoderConfig, LatentSpec
 from vidgen.errors import ConfigError
 from vidgen.published import translate
 
-__all__ = ["CausalVAEConfig"]
+__all__ = ["CausalVAEConfig", "WFVAEConfig"]
 
 Attention = Literal["AttnBlock3D", "AttnBlock3DFix"]
 Block = Literal["ResnetBlock2D", "ResnetBlock3D"]
@@ -158,3 +158,106 @@ class CausalVAEConfig(KLAutoencoderConfig):
         if not data.get("use_quant_layer", True):
             fields["quant_conv"] = ""
         return cls(**fields)
+
+
+@config
+class WFVAEConfig(KLAutoencoderConfig):
+    """Settings of WF-VAE.
+
+    Attributes:
+        latent_channels: Channels C of the latents.
+        width: Channels of the finest level.
+        encoder_blocks: Residual blocks a level in the encoder.
+        decoder_blocks: Likewise in the decoder.
+        connect_blocks: Residual blocks before each of the decoder's wavelet coefficients.
+        encoder_flow: Channels of the encoder's energy path.
+        decoder_flow: Channels of the decoder's energy path.
+        norm: ``layer`` sees each position by itself, so that streams are exact; ``group`` looks over all frames.
+        attention: Attention of the middle; empty for none.
+        time_stride: 4, or 8 where the first level halves time too.
+        time_interpolation: How the decoder doubles frames.
+    """
+
+    latent_channels: int = 8
+    width: int = 128
+    encoder_blocks: int = 2
+    decoder_blocks: int = 2
+    connect_blocks: int = 1
+    encoder_flow: int = 128
+    decoder_flow: int = 128
+    norm: Literal["layer", "group"] = "layer"
+    attention: Literal["", "AttnBlock3D", "AttnBlock3DFix"] = "AttnBlock3DFix"
+    time_stride: Literal[4, 8] = 4
+    time_interpolation: Literal["trilinear", "nearest"] = "trilinear"
+    latent_scale: tuple[float, ...] = (0.18215,)
+
+    def validate(self) -> None:
+        """Check the ranges."""
+        for field in ("latent_channels", "width", "encoder_flow", "decoder_flow"):
+            require(getattr(self, field) >= 1, f"WFVAEConfig.{field} must be at least 1.")
+        for field in ("encoder_blocks", "decoder_blocks", "connect_blocks"):
+            require(getattr(self, field) >= 0, f"WFVAEConfig.{field} must be 0 or more.")
+        if self.norm == "group":
+            for field in ("width", "encoder_flow", "decoder_flow"):
+                value = getattr(self, field)
+                require(value % 32 == 0, f"WFVAEConfig.{field} must be a multiple of 32 for group norms, not {value}.")
+        KLAutoencoderConfig.validate(self)
+
+    def contract(self) -> AutoencoderContract:
+        """Return what this autoencoder declares."""
+        latent = LatentSpec(
+            space=self.space,
+            channels=self.latent_channels,
+            time_stride=self.time_stride,
+            space_stride=8,
+            frame_rule="causal",
+            streaming="none",
+        )
+        return AutoencoderContract(latent=latent)
+
+    @classmethod
+    def from_published(cls, data: Mapping[str, Any], tensors: Collection[str]) -> Self:
+        """Read the fields of the published ``WFVAEModel``; what a file leaves out is as in the published class."""
+        rest = dict(data)
+        blocks = {"down": rest.pop("l1_dowmsample_block", "Downsample"), "up": rest.pop("l1_upsample_block", "Upsample")}
+        haar = {
+            "down": rest.pop("l1_downsample_wavelet", "HaarWaveletTransform2D"),
+            "up": rest.pop("l1_upsample_wavelet", "InverseHaarWaveletTransform2D"),
+        }
+        first = tuple(blocks.values()), tuple(haar.values())
+        strides = {
+            (("Downsample", "Upsample"), ("HaarWaveletTransform2D", "InverseHaarWaveletTransform2D")): 4,
+            (
+                ("Spatial2xTime2x3DDownsample", "Spatial2xTime2x3DUpsample"),
+                ("HaarWaveletTransform3D", "InverseHaarWaveletTransform3D"),
+            ): 8,
+        }
+        require(first in strides, f"WF-VAE's first level must be 4x8x8's or 8x8x8's (blocks and wavelets), not {first}.")
+        names = {
+            "latent_dim": "latent_channels",
+            "base_channels": "width",
+            "encoder_num_resblocks": "encoder_blocks",
+            "decoder_num_resblocks": "decoder_blocks",
+            "encoder_energy_flow_hidden_size": "encoder_flow",
+            "decoder_energy_flow_hidden_size": "decoder_flow",
+            "connect_res_layer_num": "connect_blocks",
+            "norm_type": "norm",
+            "t_interpolation": "time_interpolation",
+            "attention_type": "attention",
+            "use_attention": "use_attention",
+            "scale": "latent_scale",
+            "shift": "latent_shift",
+        }
+        only = {
+            "l2_dowmsample_block": "Spatial2xTime2x3DDownsample",
+            "l2_downsample_wavelet": "HaarWaveletTransform3D",
+            "l2_upsample_block": "Spatial2xTime2x3DUpsample",
+            "l2_upsample_wavelet": "InverseHaarWaveletTransform3D",
+        }
+        published = {"norm_type": "groupnorm", "t_interpolation": "nearest", "encoder_energy_flow_hidden_size": 64,
+                     "connect_res_layer_num": 2}  # fmt: skip
+        fields = translate({**published, **rest}, names, only=only, ignored=("dropout",))
+        if not fields.pop("use_attention", True):
+            fields["attention"] = ""
+        fields["norm"] = str(fields["norm"]).removesuffix("norm")
+        return cls(**fields, time_stride=strides[first])

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vidgen_opensora_plan.config import CausalVAEConfig
+from vidgen_opensora_plan.config import CausalVAEConfig, WFVAEConfig
 
-__all__ = ["CAUSAL_VAE"]
+__all__ = ["CAUSAL_VAE", "WF_VAE"]
 
 _SHALLOW = ("ResnetBlock2D", "ResnetBlock2D", "ResnetBlock3D", "ResnetBlock3D")
 
@@ -33,4 +33,12 @@ CAUSAL_VAE: dict[str, CausalVAEConfig] = {
     "v1.0": CausalVAEConfig(),
     "v1.0-release": CausalVAEConfig(encoder_time=("TimeDownsample2x", "TimeDownsample2x", "", "")),
     "tiny": _V1_2.replace(width=32, multipliers=(1, 1, 1, 1), blocks=1),
+}
+
+WF_VAE: dict[str, WFVAEConfig] = {
+    "4x8x8": WFVAEConfig(),
+    "8x8x8": WFVAEConfig(latent_channels=32, width=160, time_stride=8),
+    "tiny": WFVAEConfig(
+        latent_channels=8, width=16, encoder_blocks=1, decoder_blocks=1, encoder_flow=8, decoder_flow=16
+    ),
 }

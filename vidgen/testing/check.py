@@ -21,6 +21,7 @@ from vidgen.config import Config
 from vidgen.errors import ConfigError
 from vidgen.parts import Address, build
 from vidgen.registry import find
+from vidgen.size import Size
 from vidgen.spec import INTERFACES, ComponentSpec
 
 __all__ = [
@@ -171,7 +172,7 @@ class Subject:
         """Return a fresh part whose every parameter is moved a little.
 
         Parts often start with gates and heads at zero, where nothing that goes in can change what comes out and
-        every check would pass.
+        every check would pass. Codes start from data, or all vectors of a fresh encoder might choose the same one.
         """
         part = self.make(seed)
         draw = torch.Generator().manual_seed(seed + 1)
@@ -180,6 +181,12 @@ class Subject:
                 if parameter.is_floating_point():
                     size = max(0.3 * float(parameter.std()) if parameter.numel() > 1 else 0.0, 0.03)
                     parameter.add_(size * torch.randn(parameter.shape, generator=draw).to(parameter))
+        latent = getattr(part, "latent", None)
+        if latent is not None and latent.codebook:
+            clips = torch.rand(2, 3, *latent.pixel_size(Size(2, 4, 4)), generator=draw) * 2 - 1
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                part.start_from_data([clips])
         return part
 
 
