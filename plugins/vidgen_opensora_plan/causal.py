@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vidgen_opensora_plan.stream import current, windows
+
 __all__ = [
     "CausalConv3d",
     "Spatial2xTime2x3DDownsample",
@@ -19,7 +21,6 @@ __all__ = [
     "TimeDownsampleRes2x",
     "TimeUpsample2x",
     "TimeUpsampleRes2x",
-    "pad_front",
     "upsample_time",
 ]
 
@@ -27,17 +28,23 @@ MIX = 2.0
 """Where the learned mixture of pooling and convolution starts, before the sigmoid."""
 
 
-def pad_front(x: Tensor, frames: int) -> Tensor:
-    """Repeat the first frame of ``[B, C, T, H, W]`` in front."""
-    return torch.cat([x[:, :, :1].expand(-1, -1, frames, -1, -1), x], dim=2) if frames else x
-
-
-def upsample_time(x: Tensor, mode: str = "trilinear") -> Tensor:
-    """Double all frames but the first: t becomes 2 t - 1."""
-    if x.shape[2] == 1:
+def upsample_time(owner: nn.Module, x: Tensor, mode: str = "trilinear") -> Tensor:
+    """Double all frames but the first: t becomes 2 t - 1. In a stream the last one waits for its neighbour."""
+    stream = current()
+    first, kept = (True, None) if stream is None else stream.memory.get(owner, (True, None))
+    if x.shape[2] == 0 and kept is None:
         return x
-    rest = functional.interpolate(x[:, :, 1:], scale_factor=(2, 1, 1), mode=mode)
-    return torch.cat([x[:, :, :1], rest], dim=2)
+    head, rest = (x[:, :, :1], x[:, :, 1:]) if first else (x[:, :, :0], x)
+    rest = rest if kept is None else torch.cat([kept, rest], dim=2)
+    if rest.shape[2] == 0:
+        if stream is not None:
+            stream.memory[owner] = (False, None)
+        return head
+    made = functional.interpolate(rest, scale_factor=(2, 1, 1), mode=mode)
+    if stream is not None:
+        stream.memory[owner] = (False, rest[:, :, -1:])
+        made = made[:, :, 0 if kept is None else 1 : made.shape[2] - (0 if stream.last else 1)]
+    return torch.cat([head, made], dim=2)
 
 
 class CausalConv3d(nn.Module):
@@ -66,7 +73,17 @@ class CausalConv3d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[B, inputs, T, H, W]``; with stride 1 in time T stays."""
-        return self.conv(pad_front(x, self.conv.kernel_size[0] - 1))
+        frames = windows(self, x, self.conv.kernel_size[0], self.conv.stride[0])
+        if frames.shape[2] == 0:
+            return self._nothing(frames)
+        return self.conv(frames)
+
+    def _nothing(self, x: Tensor) -> Tensor:
+        """Return no frames, of the size that the convolution would give."""
+        conv = self.conv
+        sides = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(
+            x.shape[3:], conv.padding[1:], conv.kernel_size[1:], conv.stride[1:], strict=True)]  # fmt: skip
+        return x.new_zeros(len(x), conv.out_channels, 0, *sides)
 
 
 class SpatialDownsample2x(nn.Module):
@@ -101,7 +118,7 @@ class TimeDownsample2x(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map 2 t - 1 frames to t."""
-        return functional.avg_pool3d(pad_front(x, 2), (3, 1, 1), stride=(2, 1, 1))
+        return functional.avg_pool3d(windows(self, x, 3, 2), (3, 1, 1), stride=(2, 1, 1))
 
 
 class TimeUpsample2x(nn.Module):
@@ -112,7 +129,7 @@ class TimeUpsample2x(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map t frames to 2 t - 1."""
-        return upsample_time(x)
+        return upsample_time(self, x)
 
 
 class TimeDownsampleRes2x(nn.Module):
@@ -126,7 +143,7 @@ class TimeDownsampleRes2x(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map 2 t - 1 frames to t."""
         part = self.mix_factor.sigmoid()
-        x = pad_front(x, 2)
+        x = windows(self, x, 3, 2)
         return part * functional.avg_pool3d(x, (3, 1, 1), stride=(2, 1, 1)) + (1 - part) * self.conv(x)
 
 
@@ -141,7 +158,7 @@ class TimeUpsampleRes2x(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map t frames to 2 t - 1."""
         part = self.mix_factor.sigmoid()
-        x = upsample_time(x)
+        x = upsample_time(self, x)
         return part * x + (1 - part) * self.conv(x)
 
 
@@ -173,5 +190,7 @@ class Spatial2xTime2x3DUpsample(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[B, C, t, h, w]`` to ``[B, C, 2t - 1, 2h, 2w]``."""
-        x = upsample_time(x, self.mode)
+        x = upsample_time(self, x, self.mode)
+        if x.shape[2] == 0:
+            return self.conv(x.new_zeros(*x.shape[:3], 2 * x.shape[3], 2 * x.shape[4]))
         return self.conv(functional.interpolate(x, scale_factor=(1, 2, 2), mode="trilinear"))

@@ -211,7 +211,7 @@ class WFVAEConfig(KLAutoencoderConfig):
             time_stride=self.time_stride,
             space_stride=8,
             frame_rule="causal",
-            streaming="none",
+            streaming="exact" if self.norm == "layer" and self.attention != "AttnBlock3D" else "none",
         )
         return AutoencoderContract(latent=latent)
 

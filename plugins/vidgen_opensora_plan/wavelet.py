@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vidgen.nn.ldm import per_frame
-from vidgen_opensora_plan.causal import CausalConv3d, pad_front
+from vidgen_opensora_plan.causal import CausalConv3d
+from vidgen_opensora_plan.stream import current, windows
 
 __all__ = ["Haar2D", "Haar3D", "InverseHaar2D", "InverseHaar3D"]
 
@@ -52,7 +53,10 @@ class Haar3D(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[B, C, 2t - 1, 2h, 2w]`` to ``[B, 8 C, t, h, w]``."""
         kernels = torch.cat([getattr(self, f"{name}_conv").conv.weight for name in KERNELS_3D])
-        single = rearrange(pad_front(x, 1), "b c t h w -> (b c) 1 t h w")
+        frames = windows(self, x, 2, 2)
+        if frames.shape[2] == 0:
+            return x.new_zeros(len(x), 8 * x.shape[1], 0, x.shape[3] // 2, x.shape[4] // 2)
+        single = rearrange(frames, "b c t h w -> (b c) 1 t h w")
         bands = functional.conv3d(single, kernels.to(x.dtype), stride=2)
         return rearrange(bands, "(b c) k t h w -> b (k c) t h w", b=len(x))
 
@@ -67,10 +71,16 @@ class InverseHaar3D(nn.Module):
 
     def forward(self, bands: Tensor) -> Tensor:
         """Map ``[B, 8 C, t, h, w]`` to ``[B, C, 2t - 1, 2h, 2w]``."""
+        stream, size = current(), bands.shape
+        if size[2] == 0:
+            return bands.new_zeros(len(bands), size[1] // 8, 0, 2 * size[3], 2 * size[4])
+        head = 1 if stream is None or stream.memory.setdefault(self, True) else 0
+        if stream is not None:
+            stream.memory[self] = False
         kernels = torch.cat([getattr(self, name) for name in KERNELS_3D])
         single = rearrange(bands, "b (k c) t h w -> (b c) k t h w", k=len(kernels))
         video = functional.conv_transpose3d(single, kernels.to(bands.dtype), stride=2)
-        return rearrange(video[:, :, 1:], "(b c) 1 t h w -> b c t h w", b=len(bands))
+        return rearrange(video[:, :, head:], "(b c) 1 t h w -> b c t h w", b=len(bands))
 
 
 class Haar2D(nn.Module):

@@ -6,7 +6,7 @@ convolutions, in the encoder to the latents and in the decoder back.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
 import torch
@@ -16,14 +16,18 @@ from torch.nn import functional
 from vidgen import PublishedLayout
 from vidgen.interfaces.normalised import KLAutoencoder, moments
 from vidgen.nn.ldm import Conv2d, Downsample, FrameResnetBlock, ResnetBlock, Upsample, group_norm
+from vidgen.size import Size
 from vidgen_opensora_plan.causal import CausalConv3d, Spatial2xTime2x3DDownsample, Spatial2xTime2x3DUpsample
 from vidgen_opensora_plan.causal_vae import ATTENTION
 from vidgen_opensora_plan.config import WFVAEConfig
+from vidgen_opensora_plan.stream import align, through
 from vidgen_opensora_plan.wavelet import Haar2D, Haar3D, InverseHaar2D, InverseHaar3D
 
 __all__ = ["WFVAE"]
 
 COLOURS = 3
+STREAM_LATENTS = 2
+"""Latent frames that go through at once in a stream: bounds its memory."""
 
 
 class ChannelNorm(nn.Module):
@@ -84,8 +88,8 @@ class Encoder(nn.Module):
         bands = self.wavelet_transform_in(video)
         bands1 = self.wavelet_transform_l1(bands[:, :COLOURS])
         bands2 = self.wavelet_transform_l2(bands1[:, :COLOURS])
-        h = torch.cat([self.down1(bands), self.connect_l1(bands1)], dim=1)
-        h = torch.cat([self.down2(h), self.connect_l2(bands2)], dim=1)
+        h = torch.cat(align(self.connect_l1, self.down1(bands), self.connect_l1(bands1)), dim=1)
+        h = torch.cat(align(self.connect_l2, self.down2(h), self.connect_l2(bands2)), dim=1)
         return self.conv_out(functional.silu(self.norm_out(self.mid(h))))
 
 
@@ -129,14 +133,15 @@ class Decoder(nn.Module):
         h = self.mid(self.conv_in(z))
         low2 = self.inverse_wavelet_transform_l2(self.connect_l2(h[:, -self.flow :]))
         h = self.up2(h[:, : -self.flow])
-        low1 = self.inverse_wavelet_transform_l1(_add_low(self.connect_l1(h[:, -self.flow :]), low2))
+        low1 = self.inverse_wavelet_transform_l1(_add_low(self.connect_l1, self.connect_l1(h[:, -self.flow :]), low2))
         h = self.layer(self.up1(h[:, : -self.flow]))
         bands = self.conv_out(functional.silu(self.norm_out(h)))
-        return self.inverse_wavelet_transform_out(_add_low(bands, low1))
+        return self.inverse_wavelet_transform_out(_add_low(self.conv_out, bands, low1))
 
 
-def _add_low(bands: Tensor, low: Tensor) -> Tensor:
-    """Add to the lowest band."""
+def _add_low(owner: nn.Module, bands: Tensor, low: Tensor) -> Tensor:
+    """Add to the lowest band, once both are there."""
+    bands, low = align(owner, bands, low)
     return torch.cat([bands[:, :COLOURS] + low, bands[:, COLOURS:]], dim=1)
 
 
@@ -164,5 +169,58 @@ class WFVAE(KLAutoencoder, PublishedLayout):
 
     def published_forward(self, **inputs: Tensor) -> dict[str, Tensor]:
         """Take ``video``; return ``mean``, ``logvar``, ``decoded`` and the same through a stream, ``chunked_*``."""
-        mean, log_variance = self.posterior(inputs["video"])
-        return {"mean": mean, "logvar": log_variance, "decoded": self.pixels(mean)}
+        video = inputs["video"]
+        mean, log_variance = self.posterior(video)
+        made = {"mean": mean, "logvar": log_variance, "decoded": self.pixels(mean)}
+        if self.latent.streaming == "exact":
+            pieces = list(through(self.encoder, [video], STREAM_LATENTS * self.config.time_stride))
+            made["chunked_mean"] = moments(torch.cat(pieces, dim=2))[0]
+            made["chunked_decoded"] = torch.cat(list(through(self.decoder, [mean], STREAM_LATENTS)), dim=2)
+        return made
+
+    def encode_stream(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Encode a clip that arrives in pieces: with layer norms equal to `encode` of the whole, in bounded memory.
+
+        Args:
+            pieces: Parts ``[B, 3, T_i, H, W]`` of one clip in order, of any lengths that add up to a size that fits.
+
+        Yields:
+            Parts of the latents in order.
+
+        Raises:
+            SizeError: At the end, when the frames did not add up.
+        """
+        if self.latent.streaming != "exact":
+            yield from super().encode_stream(pieces)
+            return
+        size = None
+
+        def checked() -> Iterator[Tensor]:
+            nonlocal size
+            for piece in pieces:
+                self.check_video(piece, whole=False)
+                frames = piece.shape[2] + (size.frames if size else 0)
+                size = Size(frames, *piece.shape[3:])
+                yield piece
+
+        for part in through(self.encoder, checked(), STREAM_LATENTS * self.config.time_stride):
+            yield self.normalised(moments(part)[0])
+        if size is not None:
+            self.check_size(size)
+
+    def decode_stream(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Decode latents that arrive in pieces: with layer norms equal to `decode` of the whole.
+
+        Yields:
+            Parts of the video in order.
+        """
+        if self.latent.streaming != "exact":
+            yield from super().decode_stream(pieces)
+            return
+
+        def raw() -> Iterator[Tensor]:
+            for piece in pieces:
+                self.check_latents(piece)
+                yield self.denormalised(piece)
+
+        yield from through(self.decoder, raw(), STREAM_LATENTS)

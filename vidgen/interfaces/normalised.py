@@ -38,8 +38,7 @@ class NormalisedAutoencoder(VideoAutoencoder):
             SizeError: When the size does not fit; names the nearest ones.
         """
         self.check_video(video)
-        shift, scale = self._affine(video)
-        return (self.raw_latents(video) - shift) * scale
+        return self.normalised(self.raw_latents(video))
 
     def decode(self, latents: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Return the video ``[B, 3, T, H, W]`` of normalised latents; it draws no noise.
@@ -48,8 +47,17 @@ class NormalisedAutoencoder(VideoAutoencoder):
             VideoError: When the latents have another form.
         """
         self.check_latents(latents)
+        return self.pixels(self.denormalised(latents))
+
+    def normalised(self, raw: Tensor) -> Tensor:
+        """Return ``(raw - shift) * scale``."""
+        shift, scale = self._affine(raw)
+        return (raw - shift) * scale
+
+    def denormalised(self, latents: Tensor) -> Tensor:
+        """Undo `normalised`."""
         shift, scale = self._affine(latents)
-        return self.pixels(latents / scale + shift)
+        return latents / scale + shift
 
     def set_normalisation(self, mean: Tensor, std: Tensor) -> None:
         """Declare the affine of the latents: `encode` gives ``(raw - mean) / std``, with ``[C]`` each.

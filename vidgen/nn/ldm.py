@@ -43,9 +43,8 @@ def per_frame(forward: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Tensor
     def folded(self: Any, x: Tensor) -> Tensor:
         if x.ndim == 4:
             return forward(self, x)
-        frames = x.shape[2]
         y = forward(self, rearrange(x, "b c t h w -> (b t) c h w"))
-        return rearrange(y, "(b t) c h w -> b c t h w", t=frames)
+        return rearrange(y, "(b t) c h w -> b c t h w", b=len(x))
 
     return folded
 
@@ -119,6 +118,8 @@ class AttentionBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map images or videos to the same shape."""
+        if 0 in x.shape:  # a stream may have no frame to give yet
+            return x
         h = self.norm(x)
         return x + self.proj_out(self.attend(self.q(h), self.k(h), self.v(h)))
 
