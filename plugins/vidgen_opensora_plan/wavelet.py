@@ -96,7 +96,7 @@ class Haar2D(nn.Module):
         """Map ``[B, C, 2h, 2w]`` to ``[B, 4 C, h, w]``."""
         kernels = torch.cat([getattr(self, name) for name in KERNELS_2D])
         bands = functional.conv2d(rearrange(x, "b c h w -> (b c) 1 h w"), kernels.to(x.dtype), stride=2)
-        return rearrange(bands, "(b c) k h w -> b (k c) h w", b=len(x))
+        return rearrange(bands, "(b c) k h w -> b (k c) h w", c=x.shape[1])
 
 
 class InverseHaar2D(Haar2D):
@@ -108,4 +108,4 @@ class InverseHaar2D(Haar2D):
         kernels = torch.cat([getattr(self, name) for name in KERNELS_2D])
         single = rearrange(bands, "b (k c) h w -> (b c) k h w", k=len(kernels))
         frames = functional.conv_transpose2d(single, kernels.to(bands.dtype), stride=2)
-        return rearrange(frames, "(b c) 1 h w -> b c h w", b=len(bands))
+        return rearrange(frames, "(b c) 1 h w -> b c h w", c=bands.shape[1] // len(kernels))
