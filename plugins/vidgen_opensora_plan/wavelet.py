@@ -17,7 +17,8 @@ from vidgen_opensora_plan.stream import current, windows
 
 __all__ = ["Haar2D", "Haar3D", "InverseHaar2D", "InverseHaar3D"]
 
-_PLUS, _MINUS = torch.tensor([1.0, 1.0]), torch.tensor([1.0, -1.0])
+# On the CPU even when a part is first made under another default device.
+_PLUS, _MINUS = (torch.tensor([1.0, sign], device="cpu") for sign in (1.0, -1.0))
 
 
 def _kernel(*axes: Tensor) -> Tensor:
@@ -46,8 +47,8 @@ class Haar3D(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         for name, kernel in KERNELS_3D.items():
-            conv = CausalConv3d(1, 1, 2, 2, bias=False).requires_grad_(False)
-            conv.conv.weight.data = kernel.clone()
+            conv = CausalConv3d(1, 1, 2, 2, bias=False).requires_grad_(False)  # published as weights, never trained
+            conv.conv.weight.copy_(kernel)
             self.add_module(f"{name}_conv", conv)
 
     def forward(self, x: Tensor) -> Tensor:
