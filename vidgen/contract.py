@@ -224,7 +224,9 @@ class KLAutoencoderConfig(NormalisedAutoencoderConfig):
 
     def validate(self) -> None:
         """Check the ranges."""
-        require(self.kl_weight >= 0, f"{type(self).__name__}.kl_weight must be 0 or more, not {self.kl_weight}.")
+        require(
+            self.kl_weight >= 0, f"{type(self).__name__}.kl_weight must be 0 or more, not {self.kl_weight}."
+        )
         NormalisedAutoencoderConfig.validate(self)
 
 

@@ -181,7 +181,9 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
             ) from problem
         twice = sorted(tensors.keys() & loaded.keys())
         if twice:
-            raise CheckpointError(f"{folder} holds {twice[0]!r} in several files; keep one set of weights there.")
+            raise CheckpointError(
+                f"{folder} holds {twice[0]!r} in several files; keep one set of weights there."
+            )
         tensors.update(loaded)
     return tensors
 
@@ -191,14 +193,18 @@ def _unwrapped(loaded: Any) -> dict[str, Tensor]:
     import torch
 
     while isinstance(loaded, Mapping):
-        inner = next((loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), Mapping) and loaded[key]), None)
+        inner = next(
+            (loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), Mapping) and loaded[key]), None
+        )
         if inner is None:
             return {str(name): value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
         loaded = inner
     raise CheckpointError(f"a checkpoint is a table of tensors, not {type(loaded).__name__}")
 
 
-def _own(tensors: Mapping[str, Tensor], expected: set[str], target: type[PublishedLayout]) -> dict[str, Tensor]:
+def _own(
+    tensors: Mapping[str, Tensor], expected: set[str], target: type[PublishedLayout]
+) -> dict[str, Tensor]:
     """Return the part's own tensors, without the prefix under which most of its names are found."""
     candidates = [a + b for a in ("", "module.") for b in ("", *target.PREFIXES)]
     found: dict[str, dict[str, Tensor]] = {

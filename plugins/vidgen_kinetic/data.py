@@ -58,6 +58,4 @@ class KineticWorld(DataSet):
         return paraphrase(scene, rng, image=image)
 
     def _draw(self, rng: np.random.Generator, size: Size) -> Scene:
-        return draw_scene(
-            rng, image=size.frames == 1, shapes=self.config.shapes, motions=self.config.motions
-        )
+        return draw_scene(rng, image=size.frames == 1, shapes=self.config.shapes, motions=self.config.motions)

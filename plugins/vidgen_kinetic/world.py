@@ -114,7 +114,9 @@ def draw_scene(
     triples = _TRAINED_STILL if image else _TRAINED
     if len(shapes) < len(SHAPES) or len(motions) < len(MOTIONS):
         triples = tuple(triple for triple in triples if triple[1] in shapes and triple[2] in motions)
-        require(bool(triples), f"no scene of {list(shapes)} {list(motions)} may be drawn{' as an image' * image}.")
+        require(
+            bool(triples), f"no scene of {list(shapes)} {list(motions)} may be drawn{' as an image' * image}."
+        )
     colour, shape, motion = triples[int(rng.integers(len(triples)))]
     return Scene(
         size=tuple(SIZES)[int(rng.integers(len(SIZES)))],

@@ -38,7 +38,10 @@ class MixedAttention(AttentionBlock):
     def attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend among what `reshape` makes of channels and frames: rows mix both."""
         shape = q.shape
-        rows = [rearrange(one.reshape(-1, shape[1], *shape[3:]), "n c h w -> n c h w 1")[..., 0] for one in (q, k, v)]
+        rows = [
+            rearrange(one.reshape(-1, shape[1], *shape[3:]), "n c h w -> n c h w 1")[..., 0]
+            for one in (q, k, v)
+        ]
         return super().attend(*rows).reshape(shape)
 
 

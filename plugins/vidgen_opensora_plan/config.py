@@ -83,19 +83,25 @@ class CausalVAEConfig(KLAutoencoderConfig):
         for field in ("latent_channels", "encoder_channels", "blocks", "resolution"):
             require(getattr(self, field) >= 1, f"CausalVAEConfig.{field} must be at least 1.")
         levels = len(self.multipliers)
-        require(levels >= 1 and min(self.multipliers) >= 1, "CausalVAEConfig.multipliers needs a number from 1 each level.")
+        require(
+            levels >= 1 and min(self.multipliers) >= 1,
+            "CausalVAEConfig.multipliers needs a number from 1 each level.",
+        )
         for side in ("encoder", "decoder"):
             for what in ("blocks", "space", "time"):
                 count = len(getattr(self, f"{side}_{what}"))
                 require(
-                    count == levels, f"CausalVAEConfig.{side}_{what} needs {levels} entries, one a level, not {count}."
+                    count == levels,
+                    f"CausalVAEConfig.{side}_{what} needs {levels} entries, one a level, not {count}.",
                 )
         require(
             self.encoder_space[-1] == "" and self.encoder_time[-1] == "",
             "CausalVAEConfig: the encoder's last level changes no size (the published code drops what it would give).",
         )
         down, up = (self._strides(side) for side in ("encoder", "decoder"))
-        require(down == up, f"CausalVAEConfig: the encoder strides {down} and the decoder {up} (time, space).")
+        require(
+            down == up, f"CausalVAEConfig: the encoder strides {down} and the decoder {up} (time, space)."
+        )
         KLAutoencoderConfig.validate(self)
 
     def _strides(self, side: str) -> tuple[int, int]:
@@ -200,7 +206,10 @@ class WFVAEConfig(KLAutoencoderConfig):
         if self.norm == "group":
             for field in ("width", "encoder_flow", "decoder_flow"):
                 value = getattr(self, field)
-                require(value % 32 == 0, f"WFVAEConfig.{field} must be a multiple of 32 for group norms, not {value}.")
+                require(
+                    value % 32 == 0,
+                    f"WFVAEConfig.{field} must be a multiple of 32 for group norms, not {value}.",
+                )
         KLAutoencoderConfig.validate(self)
 
     def contract(self) -> AutoencoderContract:
@@ -219,7 +228,10 @@ class WFVAEConfig(KLAutoencoderConfig):
     def from_published(cls, data: Mapping[str, Any], tensors: Collection[str]) -> Self:
         """Read the fields of the published ``WFVAEModel``; what a file leaves out is as in the published class."""
         rest = dict(data)
-        blocks = {"down": rest.pop("l1_dowmsample_block", "Downsample"), "up": rest.pop("l1_upsample_block", "Upsample")}
+        blocks = {
+            "down": rest.pop("l1_dowmsample_block", "Downsample"),
+            "up": rest.pop("l1_upsample_block", "Upsample"),
+        }
         haar = {
             "down": rest.pop("l1_downsample_wavelet", "HaarWaveletTransform2D"),
             "up": rest.pop("l1_upsample_wavelet", "InverseHaarWaveletTransform2D"),
@@ -232,7 +244,10 @@ class WFVAEConfig(KLAutoencoderConfig):
                 ("HaarWaveletTransform3D", "InverseHaarWaveletTransform3D"),
             ): 8,
         }
-        require(first in strides, f"WF-VAE's first level must be 4x8x8's or 8x8x8's (blocks and wavelets), not {first}.")
+        require(
+            first in strides,
+            f"WF-VAE's first level must be 4x8x8's or 8x8x8's (blocks and wavelets), not {first}.",
+        )
         names = {
             "latent_dim": "latent_channels",
             "base_channels": "width",

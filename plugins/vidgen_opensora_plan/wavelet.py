@@ -37,7 +37,12 @@ KERNELS_2D = {
 KERNELS_3D = {
     name + end: _kernel(time, high, wide) * 0.3536
     for end, time in (("", _PLUS), ("_v", _MINUS))
-    for name, high, wide in (("h", _PLUS, _PLUS), ("g", _PLUS, _MINUS), ("hh", _MINUS, _PLUS), ("gh", _MINUS, _MINUS))
+    for name, high, wide in (
+        ("h", _PLUS, _PLUS),
+        ("g", _PLUS, _MINUS),
+        ("hh", _MINUS, _PLUS),
+        ("gh", _MINUS, _MINUS),
+    )
 }
 
 
@@ -47,7 +52,9 @@ class Haar3D(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         for name, kernel in KERNELS_3D.items():
-            conv = CausalConv3d(1, 1, 2, 2, bias=False).requires_grad_(False)  # published as weights, never trained
+            conv = CausalConv3d(1, 1, 2, 2, bias=False).requires_grad_(
+                False
+            )  # published as weights, never trained
             conv.conv.weight.copy_(kernel)
             self.add_module(f"{name}_conv", conv)
 

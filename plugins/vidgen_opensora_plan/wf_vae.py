@@ -67,9 +67,13 @@ class Encoder(nn.Module):
     def __init__(self, config: WFVAEConfig) -> None:
         super().__init__()
         blocks, width, flow, count = _Blocks(config), config.width, config.encoder_flow, config.encoder_blocks
-        first, wavelet = (Downsample, Haar2D) if config.time_stride == 4 else (Spatial2xTime2x3DDownsample, Haar3D)
+        first, wavelet = (
+            (Downsample, Haar2D) if config.time_stride == 4 else (Spatial2xTime2x3DDownsample, Haar3D)
+        )
         self.down1 = nn.Sequential(
-            conv2d(8 * COLOURS, width), *(blocks.frame(width, width) for _ in range(count)), first(width, width)
+            conv2d(8 * COLOURS, width),
+            *(blocks.frame(width, width) for _ in range(count)),
+            first(width, width),
         )
         self.down2 = nn.Sequential(
             conv2d(width + flow, 2 * width),
@@ -81,7 +85,11 @@ class Encoder(nn.Module):
         self.mid = blocks.middle(2 * width + flow, 4 * width, 4 * width)
         self.norm_out = blocks.norm(4 * width)
         self.conv_out = CausalConv3d(4 * width, 2 * config.latent_channels, 3, padding=1)
-        self.wavelet_transform_in, self.wavelet_transform_l1, self.wavelet_transform_l2 = Haar3D(), wavelet(), Haar3D()
+        self.wavelet_transform_in, self.wavelet_transform_l1, self.wavelet_transform_l2 = (
+            Haar3D(),
+            wavelet(),
+            Haar3D(),
+        )
 
     def forward(self, video: Tensor) -> Tensor:
         """Map ``[B, 3, T, H, W]`` to ``[B, 2 C, t, h, w]``."""
@@ -133,7 +141,9 @@ class Decoder(nn.Module):
         h = self.mid(self.conv_in(z))
         low2 = self.inverse_wavelet_transform_l2(self.connect_l2(h[:, -self.flow :]))
         h = self.up2(h[:, : -self.flow])
-        low1 = self.inverse_wavelet_transform_l1(_add_low(self.connect_l1, self.connect_l1(h[:, -self.flow :]), low2))
+        low1 = self.inverse_wavelet_transform_l1(
+            _add_low(self.connect_l1, self.connect_l1(h[:, -self.flow :]), low2)
+        )
         h = self.layer(self.up1(h[:, : -self.flow]))
         bands = self.conv_out(functional.silu(self.norm_out(h)))
         return self.inverse_wavelet_transform_out(_add_low(self.conv_out, bands, low1))

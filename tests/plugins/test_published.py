@@ -63,7 +63,9 @@ def test_names_shapes_and_counts_at_full_size(name: str) -> None:
     lines = [line.split(" ", 1) for line in path.read_text().splitlines() if line]
     listed = {key: shape.strip() for key, shape in lines}
     assert {key: str(tuple(value.shape)) for key, value in part.state_dict().items()} == listed
-    assert sum(parameter.numel() for parameter in part.parameters()) / 1e6 == pytest.approx(millions, rel=0.002)
+    assert sum(parameter.numel() for parameter in part.parameters()) / 1e6 == pytest.approx(
+        millions, rel=0.002
+    )
 
 
 @pytest.mark.parametrize("name", PARITY)
@@ -74,9 +76,15 @@ def test_the_parts_interface_agrees_with_the_published_numbers(name: str) -> Non
     part = vidgen.load_published(*PARITY[name], folder)
     scale = 2.0 if part.latent.codebook else 1.0
     video = recorded["in.video"] if "in.video" in recorded else recorded["in.image"][:, :, None]
-    decoded = recorded["out.decoded"] if video.shape == recorded["out.decoded"].shape else recorded["out.decoded"][:, :, None]
+    decoded = (
+        recorded["out.decoded"]
+        if video.shape == recorded["out.decoded"].shape
+        else recorded["out.decoded"][:, :, None]
+    )
     with torch.inference_mode():
-        assert video.abs().max() * scale <= 1.001, "recorded outside our range; the comparison would refuse it"
+        assert video.abs().max() * scale <= 1.001, (
+            "recorded outside our range; the comparison would refuse it"
+        )
         made = part.decode(part.encode(scale * video))
     assert float((made / scale - decoded).abs().max()) < 1e-4
 
@@ -90,7 +98,14 @@ def test_a_folder_without_config_names_both_variants_of_causal_vae_1_0(tmp_path:
 def written(tmp_path: Path, **changes: object) -> tuple[Path, dict[str, torch.Tensor]]:
     """Write a tiny kl-vae in the published layout."""
     part = vidgen.create("autoencoder", "kl-vae/tiny")
-    dd = {"z_channels": 4, "ch": 32, "ch_mult": [1, 1, 1, 2], "num_res_blocks": 1, "resolution": 64, "attn_resolutions": []}
+    dd = {
+        "z_channels": 4,
+        "ch": 32,
+        "ch_mult": [1, 1, 1, 2],
+        "num_res_blocks": 1,
+        "resolution": 64,
+        "attn_resolutions": [],
+    }
     (tmp_path / "config.json").write_text(json.dumps({"embed_dim": 4, "ddconfig": dd, **changes}))
     return tmp_path, {name: value.clone() for name, value in part.state_dict().items()}
 

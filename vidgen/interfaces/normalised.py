@@ -66,7 +66,9 @@ class NormalisedAutoencoder(VideoAutoencoder):
             VideoError: When a value is not finite or a deviation not positive.
         """
         if not (mean.isfinite().all() and std.isfinite().all() and (std > 0).all()):
-            raise VideoError("Latent normalisation needs finite means and positive deviations; check the data.")
+            raise VideoError(
+                "Latent normalisation needs finite means and positive deviations; check the data."
+            )
         self.config = self.config.replace(
             latent_shift=tuple(mean.tolist()), latent_scale=tuple((1 / std.double()).tolist())
         )
@@ -75,7 +77,9 @@ class NormalisedAutoencoder(VideoAutoencoder):
         """Refuse what are no latents of this autoencoder; raises `VideoError`."""
         channels = self.latent.channels
         if latents.ndim != 5 or latents.shape[1] != channels or 0 in latents.shape:
-            raise VideoError(f"Latents of this autoencoder are [B, {channels}, t, h, w], not {list(latents.shape)}.")
+            raise VideoError(
+                f"Latents of this autoencoder are [B, {channels}, t, h, w], not {list(latents.shape)}."
+            )
 
     def _affine(self, like: Tensor) -> tuple[Tensor, Tensor]:
         values = (self.config.latent_shift, self.config.latent_scale)

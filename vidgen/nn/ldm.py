@@ -240,7 +240,8 @@ class Encoder(nn.Module):
         self.conv_in = conv_in
         widths = [first, *(level.width for level in levels)]
         self.down = nn.ModuleList(
-            _Rung(width, level, blocks, attention, "down") for width, level in zip(widths, levels, strict=False)
+            _Rung(width, level, blocks, attention, "down")
+            for width, level in zip(widths, levels, strict=False)
         )
         self.mid = _Middle(widths[-1], middle, attention)
         self.norm_out, self.conv_out = group_norm(widths[-1]), conv_out(widths[-1])
