@@ -206,9 +206,9 @@ class NormalisedAutoencoderConfig(AutoencoderConfig):
     def validate(self) -> None:
         """Check the normalisation against the channels."""
         name, channels = type(self).__name__, self.contract().latent.channels
-        for field in ("latent_shift", "latent_scale"):
-            count = len(getattr(self, field))
-            require(count in (1, channels), f"{name}.{field} needs 1 or {channels} values, not {count}.")
+        for affine in ("latent_shift", "latent_scale"):
+            count = len(getattr(self, affine))
+            require(count in (1, channels), f"{name}.{affine} needs 1 or {channels} values, not {count}.")
         require(all(value > 0 for value in self.latent_scale), f"{name}.latent_scale must be positive.")
 
 

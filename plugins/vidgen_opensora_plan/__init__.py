@@ -22,7 +22,7 @@ def vidgen_components() -> list[ComponentSpec]:
             presets=CAUSAL_VAE,
             summary="CausalVideoVAE of Open-Sora Plan 1.0 to 1.2, 4x8x8, 4 channels.",
             expected_failures={
-                "causal-as-declared": "As published its group norms look over all frames, so later ones count a little.",
+                "causal-as-declared": "Its group norms look over all frames, as published, so later ones count.",
             },
         ),
         ComponentSpec(

@@ -69,6 +69,7 @@ class CausalConv3d(nn.Module):
         bias: bool = True,
     ) -> None:
         super().__init__()
+        self.padding = padding
         self.conv = nn.Conv3d(inputs, outputs, kernel_size, stride, (0, padding, padding), bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -81,8 +82,11 @@ class CausalConv3d(nn.Module):
     def _nothing(self, x: Tensor) -> Tensor:
         """Return no frames, of the size that the convolution would give."""
         conv = self.conv
-        sides = [(n + 2 * p - k) // s + 1 for n, p, k, s in zip(
-            x.shape[3:], conv.padding[1:], conv.kernel_size[1:], conv.stride[1:], strict=True)]  # fmt: skip
+        (high, wide), (down, across) = conv.kernel_size[1:], conv.stride[1:]
+        sides = (
+            (x.shape[3] + 2 * self.padding - high) // down + 1,
+            (x.shape[4] + 2 * self.padding - wide) // across + 1,
+        )
         return x.new_zeros(len(x), conv.out_channels, 0, *sides)
 
 

@@ -7,6 +7,7 @@ so a stream of pieces can't equal the whole clip.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from einops import rearrange
@@ -45,11 +46,14 @@ class MixedAttention(AttentionBlock):
         return super().attend(*rows).reshape(shape)
 
 
-ATTENTION = {
+ATTENTION: dict[str, Callable[..., nn.Module]] = {
     "AttnBlock3D": partial(MixedAttention, conv=CausalConv3d),
     "AttnBlock3DFix": partial(AttentionBlock, conv=CausalConv3d),
 }
-BLOCKS = {"ResnetBlock2D": FrameResnetBlock, "ResnetBlock3D": partial(ResnetBlock, conv=CausalConv3d)}
+BLOCKS: dict[str, Callable[[int, int], nn.Module]] = {
+    "ResnetBlock2D": FrameResnetBlock,
+    "ResnetBlock3D": partial(ResnetBlock, conv=CausalConv3d),
+}
 CONVOLUTIONS: dict[str, type[nn.Module]] = {"CausalConv3d": CausalConv3d, "Conv2d": Conv2d}
 RESIZES: dict[str, type[nn.Module]] = {
     "Downsample": Downsample,

@@ -237,7 +237,7 @@ class WFVAEConfig(KLAutoencoderConfig):
             "up": rest.pop("l1_upsample_wavelet", "InverseHaarWaveletTransform2D"),
         }
         first = tuple(blocks.values()), tuple(haar.values())
-        strides = {
+        strides: dict[tuple[tuple[str, ...], ...], Literal[4, 8]] = {
             (("Downsample", "Upsample"), ("HaarWaveletTransform2D", "InverseHaarWaveletTransform2D")): 4,
             (
                 ("Spatial2xTime2x3DDownsample", "Spatial2xTime2x3DUpsample"),

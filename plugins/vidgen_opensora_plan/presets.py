@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from vidgen_opensora_plan.config import CausalVAEConfig, WFVAEConfig
+from vidgen_opensora_plan.config import Block, CausalVAEConfig, WFVAEConfig
 
 __all__ = ["CAUSAL_VAE", "WF_VAE"]
 
-_SHALLOW = ("ResnetBlock2D", "ResnetBlock2D", "ResnetBlock3D", "ResnetBlock3D")
+_SHALLOW: tuple[Block, ...] = ("ResnetBlock2D", "ResnetBlock2D", "ResnetBlock3D", "ResnetBlock3D")
 
 _V1_2 = CausalVAEConfig(
     encoder_conv_in="Conv2d",

@@ -38,7 +38,12 @@ class SamePadConv3d(nn.Module):
     """A convolution that gives ``size / stride``: zeros on both sides, the odd one in front."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: tuple[int, ...] = (1, 1, 1), bias: bool = True
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: tuple[int, int, int] = (1, 1, 1),
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.pad = _same_pad(kernel, stride)
@@ -52,7 +57,7 @@ class SamePadConv3d(nn.Module):
 class SamePadConvTranspose3d(nn.Module):
     """A transposed convolution that gives ``size * stride``."""
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: tuple[int, ...]) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: tuple[int, int, int]) -> None:
         super().__init__()
         self.pad = _same_pad(kernel, stride)
         self.convt = nn.ConvTranspose3d(inputs, outputs, kernel, stride, padding=kernel - 1)
@@ -306,7 +311,7 @@ class VideoGPTVQVAE(NormalisedAutoencoder, PublishedLayout):
         return self.decoder(self.post_vq_conv(vectors))
 
 
-def _same_pad(kernel: int, stride: tuple[int, ...]) -> list[int]:
+def _same_pad(kernel: int, stride: tuple[int, int, int]) -> list[int]:
     """Return zeros before and after each axis, last axis first, as `functional.pad` wants them."""
     return [side for step in reversed(stride) for side in (-(-(kernel - step) // 2), (kernel - step) // 2)]
 

@@ -1,4 +1,4 @@
-"""Published systems, part by part: the recorded numbers of their references, and the tensor names of their full size."""
+"""Published systems, part by part: recorded numbers of their references, tensor names at full size, bad folders."""
 
 import json
 from pathlib import Path

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from einops import rearrange
@@ -57,7 +58,10 @@ def group_norm(channels: int) -> nn.GroupNorm:
 class Conv2d(nn.Conv2d):
     """A convolution over each frame."""
 
-    forward = per_frame(nn.Conv2d.forward)
+    @per_frame
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images or videos."""
+        return super().forward(x)
 
 
 class ResnetBlock(nn.Module):
@@ -93,7 +97,10 @@ class ResnetBlock(nn.Module):
 class FrameResnetBlock(ResnetBlock):
     """The residual block of images, over each frame."""
 
-    forward = per_frame(ResnetBlock.forward)
+    @per_frame
+    def forward(self, x: Tensor) -> Tensor:
+        """Map images or videos."""
+        return super().forward(x)
 
 
 class AttentionBlock(nn.Module):
@@ -185,7 +192,7 @@ class _Rung(nn.Module):
     ) -> None:
         super().__init__()
         widths = [inputs, *[level.width] * blocks]
-        self.block = nn.ModuleList(level.block(*pair) for pair in zip(widths, widths[1:], strict=False))
+        self.block = nn.ModuleList(level.block(*pair) for pair in pairwise(widths))
         self.attn = nn.ModuleList(attention(level.width) for _ in range(blocks if level.attend else 0))
         self._after = []
         for name, make in ((f"{way}sample", level.space), (f"time_{way}sample", level.time)):

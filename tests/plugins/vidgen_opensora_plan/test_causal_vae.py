@@ -32,7 +32,8 @@ def test_the_two_variants_of_1_0_share_names_but_not_numbers() -> None:
 
 def test_an_inflated_image_autoencoder_equals_itself_frame_by_frame() -> None:
     """With time's last tap holding a 2D kernel and no stride in time, a video is coded like its frames."""
-    settings = {**SMALL, "multipliers": (1, 1), "encoder_attention": "AttnBlock3DFix", "decoder_attention": "AttnBlock3DFix",
+    settings = {**SMALL, "multipliers": (1, 1),
+                "encoder_attention": "AttnBlock3DFix", "decoder_attention": "AttnBlock3DFix",
                 "encoder_blocks": ("ResnetBlock3D",) * 2, "decoder_blocks": ("ResnetBlock3D",) * 2,
                 "encoder_space": ("SpatialDownsample2x", ""), "decoder_space": ("", "SpatialUpsample2x"),
                 "encoder_time": ("", ""), "decoder_time": ("", "")}  # fmt: skip

@@ -35,8 +35,12 @@ class ConvNet(vidgen.Denoiser):
         super().__init__(config)
         known, width = config.follow(), config.width
         self.enter = nn.Conv3d(known.latent_channels, width, 3, padding=1)
-        self.time = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width))
-        self.text = nn.Sequential(nn.Linear(known.text_width, width), nn.SiLU(), nn.Linear(width, width))
+        self.time = nn.Sequential(
+            nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width)
+        )
+        self.text = nn.Sequential(
+            nn.Linear(known.text_width, width), nn.SiLU(), nn.Linear(width, width)
+        )
         self.down = nn.Conv3d(width, width, (1, 2, 2), stride=(1, 2, 2))
         self.fine, self.coarse, self.last = (
             nn.ModuleList(Block(width) for _ in range(config.depth)) for _ in range(3)
@@ -54,7 +58,9 @@ class ConvNet(vidgen.Denoiser):
         height, width = x.shape[3:]
         rates = torch.pi * 2.0 ** (torch.arange(32, device=time.device) / 4)
         angles = time.float()[:, None] * rates
-        c = functional.silu(self.time(torch.cat((angles.cos(), angles.sin()), 1).to(x.dtype)) + prepared)
+        c = functional.silu(
+            self.time(torch.cat((angles.cos(), angles.sin()), 1).to(x.dtype)) + prepared
+        )
         x = functional.pad(x, (0, width % 2, 0, height % 2, 0, 0), mode="replicate")
         x = self.enter(x)
         for block in self.fine:
@@ -65,4 +71,6 @@ class ConvNet(vidgen.Denoiser):
         x = x + self.up(coarse)
         for block in self.last:
             x = block(x, c)
-        return vidgen.Prediction(self.leave(functional.silu(x))[:, :, :, :height, :width])
+        return vidgen.Prediction(
+            self.leave(functional.silu(x))[:, :, :, :height, :width]
+        )

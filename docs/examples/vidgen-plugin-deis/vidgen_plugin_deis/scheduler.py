@@ -14,8 +14,12 @@ class Deis(vidgen.Scheduler):
     def grid(self, process, steps, *, tokens=None, start=None):
         start = self.config.start if start is None else start
         if steps < 1 or not 0 < start <= 1:
-            raise ConfigError(f"steps must be at least 1, start in (0, 1]: {steps}, {start}.")
-        return vidgen.TimeGrid.of(process, torch.linspace(start, 0, steps + 1, dtype=torch.float64))
+            raise ConfigError(
+                f"steps must be at least 1, start in (0, 1]: {steps}, {start}."
+            )
+        return vidgen.TimeGrid.of(
+            process, torch.linspace(start, 0, steps + 1, dtype=torch.float64)
+        )
 
     def solve(self, denoise, x, grid, *, generators=None, on_step=None):
         before = None
@@ -30,7 +34,9 @@ class Deis(vidgen.Scheduler):
                 step = next_sigma / next_alpha - sigma / alpha
                 if before is not None and next_sigma > 0:
                     last_noise, last_step = before
-                    x = x + next_alpha * step * step / (2 * last_step) * (noise - last_noise)
+                    x = x + next_alpha * step * step / (2 * last_step) * (
+                        noise - last_noise
+                    )
                 before = noise, step
             if on_step is not None:
                 on_step(i, x)

@@ -29,7 +29,9 @@ class Haar(vidgen.VideoAutoencoder):
         for piece in pieces:
             self.check_video(piece, whole=False)
             frames += piece.shape[2]
-            waiting = torch.cat((piece[:, :, :1] if waiting is None else waiting, piece), dim=2)
+            waiting = torch.cat(
+                (piece[:, :, :1] if waiting is None else waiting, piece), dim=2
+            )
             whole = waiting.shape[2] // 2 * 2
             if whole:
                 yield self._split(waiting[:, :, :whole])
@@ -43,7 +45,9 @@ class Haar(vidgen.VideoAutoencoder):
 
     def _split(self, x):
         for axis in AXES:
-            even, odd = (x.unflatten(axis, (-1, 2)).select(axis, part) for part in (0, 1))
+            even, odd = (
+                x.unflatten(axis, (-1, 2)).select(axis, part) for part in (0, 1)
+            )
             x = torch.cat((even + odd, even - odd), dim=1) * 0.5**0.5
         return x
 

@@ -36,12 +36,16 @@ class NGrams(vidgen.TextEncoder):
         starts = torch.tensor([0, *map(len, groups)]).cumsum(0)[:-1]
         device = self.places.weight.device
         numbers = torch.tensor([number for group in groups for number in group])
-        words = self.pieces(numbers.to(device), starts.to(device)).split(counts.tolist())
+        words = self.pieces(numbers.to(device), starts.to(device)).split(
+            counts.tolist()
+        )
         tokens = nn.utils.rnn.pad_sequence(words, batch_first=True)
         place = torch.arange(tokens.shape[1], device=device)
         mask = place < counts[:, None].to(device)
         tokens = self.norm(tokens + self.places(place)) * mask[..., None]
-        return vidgen.TextEmbedding(tokens, mask, tokens.sum(1) / mask.sum(1, keepdim=True))
+        return vidgen.TextEmbedding(
+            tokens, mask, tokens.sum(1) / mask.sum(1, keepdim=True)
+        )
 
     def groups(self, word):
         """Return the bucket of the whole word and of each group of 2 letters up to the longest."""
@@ -51,4 +55,7 @@ class NGrams(vidgen.TextEncoder):
             for length in range(2, self.config.longest + 1)
             for start in range(len(marked) - length + 1)
         ]
-        return [zlib.crc32(part.encode("utf-8", "replace")) % self.config.buckets for part in parts]
+        return [
+            zlib.crc32(part.encode("utf-8", "replace")) % self.config.buckets
+            for part in parts
+        ]
