@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vidgen.hookspecs import hookimpl
 from vidgen.spec import ComponentSpec
-from vidgen_opensora_plan.config import CausalVAEConfig, WFVAEConfig
-from vidgen_opensora_plan.presets import CAUSAL_VAE, WF_VAE
+from vidgen_opensora_plan.config import CausalVAEConfig, OpenSoraPlanConfig, WFVAEConfig
+from vidgen_opensora_plan.presets import CAUSAL_VAE, OPENSORA_PLAN, WF_VAE
 
 __all__ = ["vidgen_components"]
 
@@ -32,5 +32,13 @@ def vidgen_components() -> list[ComponentSpec]:
             config=WFVAEConfig,
             presets=WF_VAE,
             summary="WF-VAE of Open-Sora Plan 1.3 (4x8x8) and 1.5 (8x8x8): wavelets take a path of their own.",
+        ),
+        ComponentSpec(
+            kind="denoiser",
+            name="opensora-plan",
+            target="vidgen_opensora_plan.denoiser:OpenSoraPlan",
+            config=OpenSoraPlanConfig,
+            presets=OPENSORA_PLAN,
+            summary="OpenSoraT2V of Open-Sora Plan 1.2 (3D attention) and 1.3 (skip-sparse), also to inpaint.",
         ),
     ]

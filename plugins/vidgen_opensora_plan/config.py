@@ -6,11 +6,18 @@ from collections.abc import Collection, Mapping
 from typing import Any, Literal, Self
 
 from vidgen.config import config, require
-from vidgen.contract import AutoencoderContract, KLAutoencoderConfig, LatentSpec
+from vidgen.contract import (
+    AutoencoderContract,
+    DenoiserConfig,
+    DenoiserContract,
+    KLAutoencoderConfig,
+    LatentSpec,
+)
 from vidgen.errors import ConfigError
+from vidgen.process import Prediction, ProcessSpec
 from vidgen.published import translate
 
-__all__ = ["CausalVAEConfig", "WFVAEConfig"]
+__all__ = ["CausalVAEConfig", "OpenSoraPlanConfig", "WFVAEConfig"]
 
 Attention = Literal["AttnBlock3D", "AttnBlock3DFix"]
 Block = Literal["ResnetBlock2D", "ResnetBlock3D"]
@@ -276,3 +283,89 @@ class WFVAEConfig(KLAutoencoderConfig):
             fields["attention"] = ""
         fields["norm"] = str(fields["norm"]).removesuffix("norm")
         return cls(**fields, time_stride=strides[first])
+
+
+V_PREDICTION = ProcessSpec(family="vp-linear", zero_terminal_snr=True)
+"""What Open-Sora Plan 1.3 was trained on: DDPM's linear table, rescaled to end in pure noise."""
+
+
+@config
+class OpenSoraPlanConfig(DenoiserConfig):
+    """Settings of OpenSoraT2V.
+
+    Attributes:
+        heads: Attention heads.
+        head_width: Channels of a head, a multiple of 6 (three rotary axes).
+        depth: Blocks.
+        patch: Latent rows and columns to a token; frames are not joined.
+        sparsity: k of skip-sparse attention; 1 for dense attention in all blocks (version 1.2).
+        dense_blocks: Blocks at the beginning, and blocks from that number on, whose attention is dense all the same.
+        interpolation: Factors (t, h, w) that positions are divided by.
+        inpaint: Whether given latents and their mask come in beside the noisy ones.
+        mask_channels: Channels of that mask: the autoencoder's stride in time.
+    """
+
+    heads: int = 24
+    head_width: int = 96
+    depth: int = 32
+    patch: int = 2
+    sparsity: int = 4
+    dense_blocks: tuple[int, int] = (2, 30)
+    interpolation: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    inpaint: bool = False
+    mask_channels: int = 4
+    process: ProcessSpec = V_PREDICTION
+    prediction: Prediction = "v"
+
+    def validate(self) -> None:
+        """Check the ranges."""
+        for field in ("heads", "depth", "patch", "sparsity", "mask_channels"):
+            require(getattr(self, field) >= 1, f"OpenSoraPlanConfig.{field} must be at least 1.")
+        require(
+            self.head_width >= 6 and self.head_width % 6 == 0,
+            f"OpenSoraPlanConfig.head_width must be a multiple of 6 (three rotary axes), not {self.head_width}.",
+        )
+        require(min(self.interpolation) > 0, "OpenSoraPlanConfig.interpolation must be positive.")
+
+    def contract(self) -> DenoiserContract:
+        """Return what this denoiser declares."""
+        abilities = frozenset({"given"} if self.inpaint else ())
+        return self.base_contract(patch=(1, self.patch, self.patch), abilities=abilities)
+
+    @classmethod
+    def from_published(cls, data: Mapping[str, Any], tensors: Collection[str]) -> Self:
+        """Read the fields of the published ``OpenSoraT2V_v1_3`` and ``OpenSoraInpaint_v1_3``."""
+        names = {
+            "num_layers": "depth",
+            "num_attention_heads": "heads",
+            "attention_head_dim": "head_width",
+            "patch_size": "patch",
+            "in_channels": "latent_channels",
+            "caption_channels": "text_width",
+            "sparse_n": "sparsity",
+            "vae_scale_factor_t": "mask_channels",
+            "sparse1d": "sparse1d",
+            "out_channels": "out_channels",
+            "cross_attention_dim": "cross_attention_dim",
+            **{f"interpolation_scale_{axis}": axis for axis in "thw"},
+        }
+        only = {
+            "patch_size_t": 1,
+            "activation_fn": "gelu-approximate",
+            "attention_bias": True,
+            "norm_elementwise_affine": False,
+            "norm_eps": 1e-6,
+            "only_cross_attention": False,
+            "double_self_attention": False,
+            "upcast_attention": False,
+        }
+        ignored = ("dropout", "sample_size", "sample_size_h", "sample_size_w", "sample_size_t", "hidden_size")
+        fields = translate(data, names, only=only, ignored=ignored)
+        width = fields.get("heads", cls.heads) * fields.get("head_width", cls.head_width)
+        for name, value in (("out_channels", fields.get("latent_channels")), ("cross_attention_dim", width)):
+            given = fields.pop(name, None)
+            require(given in (None, value), f"OpenSoraT2V: {name} must be {value} here, not {given}.")
+        if not fields.pop("sparse1d", False):
+            fields["sparsity"] = 1
+        fields["interpolation"] = tuple(float(fields.pop(axis, 1.0)) for axis in "thw")
+        return cls(**fields, inpaint=any("pos_embed_mask." in name for name in tensors))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from vidgen_opensora_plan.config import Block, CausalVAEConfig, WFVAEConfig
+from vidgen.process import ProcessSpec
+from vidgen_opensora_plan.config import Block, CausalVAEConfig, OpenSoraPlanConfig, WFVAEConfig
 
-__all__ = ["CAUSAL_VAE", "WF_VAE"]
+__all__ = ["CAUSAL_VAE", "OPENSORA_PLAN", "WF_VAE"]
 
 _SHALLOW: tuple[Block, ...] = ("ResnetBlock2D", "ResnetBlock2D", "ResnetBlock3D", "ResnetBlock3D")
 
@@ -41,4 +42,13 @@ WF_VAE: dict[str, WFVAEConfig] = {
     "tiny": WFVAEConfig(
         latent_channels=8, width=16, encoder_blocks=1, decoder_blocks=1, encoder_flow=8, decoder_flow=16
     ),
+}
+
+OPENSORA_PLAN: dict[str, OpenSoraPlanConfig] = {
+    "v1.3": OpenSoraPlanConfig(latent_channels=8, text_width=4096),
+    "v1.3-inpaint": OpenSoraPlanConfig(latent_channels=8, text_width=4096, inpaint=True),
+    "v1.2": OpenSoraPlanConfig(
+        latent_channels=4, text_width=4096, sparsity=1, process=ProcessSpec(family="vp-linear"), prediction="epsilon"
+    ),
+    "tiny": OpenSoraPlanConfig(heads=2, head_width=24, depth=4, dense_blocks=(1, 3), sparsity=2),
 }

@@ -22,7 +22,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
         q: Queries ``[B, heads, L, D]``.
         k: Keys ``[B, heads, S, D]``.
         v: Values ``[B, heads, S, D]``.
-        mask: Boolean, broadcast to ``[B, heads, L, S]``; True for pairs that attend; each query needs one.
+        mask: Broadcast to ``[B, heads, L, S]``. Boolean, True for pairs that attend; each query needs one. Or floating,
+            added to the scores.
 
     Returns:
         ``[B, heads, L, D]``.
@@ -37,5 +38,5 @@ def attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Te
 def _explicit(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
     scores = (q * q.shape[-1] ** -0.5) @ k.transpose(-1, -2)
     if mask is not None:
-        scores = scores.masked_fill(~mask, -torch.inf)
+        scores = scores.masked_fill(~mask, -torch.inf) if mask.dtype == torch.bool else scores + mask
     return scores.softmax(-1).to(v.dtype) @ v
