@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vidgen.hookspecs import hookimpl
 from vidgen.spec import ComponentSpec
-from vidgen_videocrafter.config import KLVAEConfig
-from vidgen_videocrafter.presets import KL_VAE
+from vidgen_videocrafter.config import KLVAEConfig, VideoCrafter2Config
+from vidgen_videocrafter.presets import KL_VAE, VIDEOCRAFTER2
 
 __all__ = ["vidgen_components"]
 
@@ -21,5 +21,13 @@ def vidgen_components() -> list[ComponentSpec]:
             config=KLVAEConfig,
             presets=KL_VAE,
             summary="Per-frame KL autoencoder in Stable Diffusion's layout, 1x8x8, 4 channels.",
+        ),
+        ComponentSpec(
+            kind="denoiser",
+            name="videocrafter2",
+            target="vidgen_videocrafter.denoiser:VideoCrafter2",
+            config=VideoCrafter2Config,
+            presets=VIDEOCRAFTER2,
+            summary="VideoCrafter2's 3D U-Net: convolutions and attention along time, told the frame rate.",
         ),
     ]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from vidgen_videocrafter.config import KLVAEConfig
+from vidgen_videocrafter.config import KLVAEConfig, VideoCrafter2Config
 
-__all__ = ["KL_VAE"]
+__all__ = ["KL_VAE", "VIDEOCRAFTER2"]
 
 KL_VAE: dict[str, KLVAEConfig] = {
     "stable-diffusion": KLVAEConfig(
@@ -16,3 +16,8 @@ KL_VAE: dict[str, KLVAEConfig] = {
         attention_resolutions=(), latent_scale=(0.18215,),
     ),
 }  # fmt: skip
+
+VIDEOCRAFTER2: dict[str, VideoCrafter2Config] = {
+    "512": VideoCrafter2Config(latent_channels=4, text_width=1024),
+    "tiny": VideoCrafter2Config(width=32, multipliers=(1, 2), blocks=1, attention_strides=(1, 2), head_width=16),
+}
