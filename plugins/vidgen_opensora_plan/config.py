@@ -14,7 +14,7 @@ from vidgen.contract import (
     LatentSpec,
 )
 from vidgen.errors import ConfigError
-from vidgen.process import Prediction, ProcessSpec
+from vidgen.process import ProcessSpec
 from vidgen.published import translate
 
 __all__ = ["CausalVAEConfig", "OpenSoraPlanConfig", "WFVAEConfig"]
@@ -315,7 +315,7 @@ class OpenSoraPlanConfig(DenoiserConfig):
     inpaint: bool = False
     mask_channels: int = 4
     process: ProcessSpec = V_PREDICTION
-    prediction: Prediction = "v"
+    prediction: Literal["epsilon", "sample", "v", "flow"] = "v"
 
     def validate(self) -> None:
         """Check the ranges."""

@@ -1,9 +1,9 @@
 """`opensora-plan`: OpenSoraT2V, full 3D attention (version 1.2) or skip-sparse attention (1.3).
 
 Open-Sora Plan, https://arxiv.org/abs/2412.00131; blocks modulated by one shared map of the time as in PixArt-alpha,
-https://arxiv.org/abs/2310.00426. In a skip-sparse block tokens attend only to every k-th token, or to every k-th group of
-k, which turn by turn reaches all; cross-attention is the same for every token and stays as it is. Tensor names are
-the published ones. Letters: B batch, L tokens, S text tokens, D width.
+https://arxiv.org/abs/2310.00426. In a skip-sparse block tokens attend only to every k-th token, or to every k-th group
+of k, which turn by turn reaches all; cross-attention is the same for every token and stays as it is. Tensor names
+are the published ones. Letters: B batch, L tokens, S text tokens, D width.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class TimeModulation(nn.Module):
         rates = torch.exp(-math.log(10_000) * torch.arange(half, device=index.device) / half)
         angles = index.float()[:, None] * rates
         waves = torch.cat([angles.cos(), angles.sin()], dim=1).to(self.linear.weight.dtype)
-        embedded = self.emb.timestep_embedder(waves)
+        embedded = cast("TwoLayers", self.emb.timestep_embedder)(waves)
         return embedded, rearrange(self.linear(functional.silu(embedded)), "b (six d) -> b six d", six=6)
 
 
@@ -159,9 +159,15 @@ class Attention(nn.Module):
         """Attend to the text."""
         return self.leave(attention(self.split(self.to_q(x)), *keys_values, bias))
 
-    def mix(self, x: Tensor, skip: Skip, bias: Tensor | None, rope: tuple[tuple[Tensor, Tensor], ...]) -> Tensor:
+    def mix(
+        self, x: Tensor, skip: Skip, bias: Tensor | None, rope: tuple[tuple[Tensor, Tensor], ...]
+    ) -> Tensor:
         """Attend among the tokens that see each other."""
-        q, k, v = _turn(self.split(self.to_q(x)), rope), _turn(self.split(self.to_k(x)), rope), self.split(self.to_v(x))
+        q, k, v = (
+            _turn(self.split(self.to_q(x)), rope),
+            _turn(self.split(self.to_k(x)), rope),
+            self.split(self.to_v(x)),
+        )
         if skip.k == 1:
             return self.leave(attention(q, k, v, bias))
         return self.leave(skip.join(attention(skip.split(q), skip.split(k), skip.split(v), bias), x.shape[1]))
@@ -200,7 +206,9 @@ class Block(nn.Module):
         """Refine tokens ``[B, L, D]`` by the shared modulation ``[B, 6, D]`` and the text."""
         maps = (self.scale_shift_table + shared).to(x.dtype)[:, :, None]
         shift1, scale1, gate1, shift2, scale2, gate2 = maps.unbind(1)
-        mixed = self.attn1.mix(_norm(x) * (1 + scale1) + shift1, self.skip, prepared.biases[self.skip], prepared.rope)
+        mixed = self.attn1.mix(
+            _norm(x) * (1 + scale1) + shift1, self.skip, prepared.biases[self.skip], prepared.rope
+        )
         x = x + gate1 * mixed
         x = x + self.attn2.read(x, keys_values, prepared.text_bias)
         return x + gate2 * self.ff(_norm(x) * (1 + scale2) + shift2)
@@ -230,7 +238,9 @@ class OpenSoraPlan(Denoiser, PublishedLayout):
             for name, count in (("masked_hidden_states", channels), ("mask", config.mask_channels)):
                 linear = nn.Linear(width, width, bias=False)
                 nn.init.zeros_(linear.weight)
-                self.add_module(f"pos_embed_{name}", nn.Sequential(PatchEmbed(count, width, config.patch), linear))
+                self.add_module(
+                    f"pos_embed_{name}", nn.Sequential(PatchEmbed(count, width, config.patch), linear)
+                )
 
     def prepare(self, text: TextEmbedding, condition: Condition, size: Size) -> Prepared:
         """Compute text keys and values, positions, masks and embedded given latents of a latent size (t, h, w)."""
@@ -260,12 +270,20 @@ class OpenSoraPlan(Denoiser, PublishedLayout):
     def published_forward(self, **inputs: Tensor) -> dict[str, Tensor]:
         """Take latents, timestep, context ``[B, 1, S, D]``, masks (and masked_latents, mask); return ``sample``."""
         latents = inputs["latents"]
-        keep = functional.max_pool3d(
-            inputs["attention_mask"][:, None].float(), (1, self.config.patch, self.config.patch)
-        ).flatten(1).bool()
+        keep = (
+            functional.max_pool3d(
+                inputs["attention_mask"][:, None].float(), (1, self.config.patch, self.config.patch)
+            )
+            .flatten(1)
+            .bool()
+        )
         given = self._given(inputs["masked_latents"], inputs["mask"]) if self.config.inpaint else None
         prepared = self._prepared(
-            inputs["context"][:, 0], inputs["context_mask"][:, 0].bool(), keep, given, Size(*latents.shape[2:])
+            inputs["context"][:, 0],
+            inputs["context_mask"][:, 0].bool(),
+            keep,
+            given,
+            Size(*latents.shape[2:]),
         )
         return {"sample": self._predicted(latents, inputs["timestep"], prepared)}
 
@@ -274,7 +292,9 @@ class OpenSoraPlan(Denoiser, PublishedLayout):
     ) -> Prepared:
         grid = self._grid(size)
         text = self.caption_projection(text.to(self.proj_out.weight.dtype))
-        keep = torch.ones(len(text), grid.volume, dtype=torch.bool, device=text.device) if keep is None else keep
+        keep = (
+            torch.ones(len(text), grid.volume, dtype=torch.bool, device=text.device) if keep is None else keep
+        )
         biases = {skip: skip.bias(keep) for skip in {block.skip for block in self._blocks()}}
         return Prepared(
             tuple(block.attn2.keys_values(text) for block in self._blocks()),
@@ -302,8 +322,11 @@ class OpenSoraPlan(Denoiser, PublishedLayout):
     def _given(self, latents: Tensor, mask: Tensor) -> Tensor:
         """Embed given latents and the mask of what is missing."""
         dtype = self.proj_out.weight.dtype
-        tokens: Tensor = self.pos_embed_masked_hidden_states(self._padded(latents.to(dtype)))
-        return tokens + self.pos_embed_mask(self._padded(mask.to(dtype)))
+        known, missing = (
+            self.get_submodule("pos_embed_masked_hidden_states"),
+            self.get_submodule("pos_embed_mask"),
+        )
+        return known(self._padded(latents.to(dtype))) + missing(self._padded(mask.to(dtype)))
 
     def _grid(self, size: Size) -> Size:
         return Size(size.frames, -(-size.height // self.config.patch), -(-size.width // self.config.patch))
@@ -319,7 +342,9 @@ class OpenSoraPlan(Denoiser, PublishedLayout):
         """Return cosines and sines of each axis, ``[L, head_width / 6]``."""
         third = self.config.head_width // 3
         rates = 10_000 ** -(torch.arange(0, third, 2, device=device).float() / third)
-        places = [torch.arange(n, device=device) / s for n, s in zip(grid, self.config.interpolation, strict=True)]
+        places = [
+            torch.arange(n, device=device) / s for n, s in zip(grid, self.config.interpolation, strict=True)
+        ]
         place = torch.stack(torch.meshgrid(*places, indexing="ij"), dim=-1).flatten(0, 2)
         angles = place[..., None] * rates
         return tuple((angles[:, axis].cos(), angles[:, axis].sin()) for axis in range(3))
@@ -327,7 +352,9 @@ class OpenSoraPlan(Denoiser, PublishedLayout):
 
 def _turn(x: Tensor, rope: tuple[tuple[Tensor, Tensor], ...]) -> Tensor:
     """Rotate each third of ``[B, heads, L, D]`` by its axis."""
-    return torch.cat([rotate(part, *axis) for part, axis in zip(x.chunk(3, dim=-1), rope, strict=True)], dim=-1)
+    return torch.cat(
+        [rotate(part, *axis) for part, axis in zip(x.chunk(3, dim=-1), rope, strict=True)], dim=-1
+    )
 
 
 def _norm(x: Tensor) -> Tensor:

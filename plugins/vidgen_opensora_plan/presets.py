@@ -33,7 +33,7 @@ CAUSAL_VAE: dict[str, CausalVAEConfig] = {
     ),
     "v1.0": CausalVAEConfig(),
     "v1.0-release": CausalVAEConfig(encoder_time=("TimeDownsample2x", "TimeDownsample2x", "", "")),
-    "tiny": _V1_2.replace(width=32, multipliers=(1, 1, 1, 1), blocks=1),
+    "tiny": _V1_2.replace(width=32, multipliers=(1, 1, 1, 2), blocks=1),
 }
 
 WF_VAE: dict[str, WFVAEConfig] = {
@@ -48,7 +48,11 @@ OPENSORA_PLAN: dict[str, OpenSoraPlanConfig] = {
     "v1.3": OpenSoraPlanConfig(latent_channels=8, text_width=4096),
     "v1.3-inpaint": OpenSoraPlanConfig(latent_channels=8, text_width=4096, inpaint=True),
     "v1.2": OpenSoraPlanConfig(
-        latent_channels=4, text_width=4096, sparsity=1, process=ProcessSpec(family="vp-linear"), prediction="epsilon"
+        latent_channels=4,
+        text_width=4096,
+        sparsity=1,
+        process=ProcessSpec(family="vp-linear"),
+        prediction="epsilon",
     ),
     "tiny": OpenSoraPlanConfig(heads=2, head_width=24, depth=4, dense_blocks=(1, 3), sparsity=2),
 }

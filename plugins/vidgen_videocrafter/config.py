@@ -13,7 +13,7 @@ from vidgen.contract import (
     KLAutoencoderConfig,
     LatentSpec,
 )
-from vidgen.process import Prediction, ProcessSpec
+from vidgen.process import ProcessSpec
 from vidgen.published import translate
 
 __all__ = ["KLVAEConfig", "VideoCrafter2Config"]
@@ -132,7 +132,7 @@ class VideoCrafter2Config(DenoiserConfig):
     fps: bool = True
     text_padding: Literal["masked", "zeros", "attended"] = "attended"
     process: ProcessSpec = SCALED_NOISE
-    prediction: Prediction = "epsilon"
+    prediction: Literal["epsilon", "sample", "v", "flow"] = "epsilon"
 
     def validate(self) -> None:
         """Check the ranges."""
@@ -187,8 +187,15 @@ class VideoCrafter2Config(DenoiserConfig):
             "dims": 2,
             "num_heads": -1,
         }
-        published = {"transformer_depth": 1, "temporal_transformer_depth": 1, "use_linear": False, "temporal_conv": False,
-                     "temporal_attention": True, "addition_attention": False, "fps_cond": False}  # fmt: skip
+        published = {
+            "transformer_depth": 1,
+            "temporal_transformer_depth": 1,
+            "use_linear": False,
+            "temporal_conv": False,
+            "temporal_attention": True,
+            "addition_attention": False,
+            "fps_cond": False,
+        }
         ignored = ("dropout", "use_checkpoint", "use_fp16", "temporal_length")
         fields = translate({**published, **data}, names, only=only, ignored=ignored)
         outputs = fields.pop("out_channels", None)

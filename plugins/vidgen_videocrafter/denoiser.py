@@ -1,8 +1,8 @@
 """`videocrafter2`: a U-Net whose blocks see each frame, with convolutions and attention along time between them.
 
-VideoCrafter2, https://arxiv.org/abs/2401.09047; the U-Net of latent diffusion, https://arxiv.org/abs/2112.10752; convolutions
-along time as in ModelScope's text-to-video, https://arxiv.org/abs/2308.06571. Attention along time has no positions: the order of
-frames comes from the convolutions. Tensor names are the published ones, a misspelt one among them.
+VideoCrafter2, https://arxiv.org/abs/2401.09047; the U-Net of latent diffusion, https://arxiv.org/abs/2112.10752;
+convolutions along time as in ModelScope's text-to-video, https://arxiv.org/abs/2308.06571. Attention along time has no
+positions: the order of frames comes from the convolutions. Tensor names are the published ones, a misspelt one too.
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ class Prepared:
 
     Attributes:
         text: Tokens ``[B, S, D]``.
+        text_mask: Boolean ``[B, S]``; None where padding is attended to, as published.
         fps: The frame rate's embedding ``[B, E]``, or None.
         size: Latent size (t, h, w).
     """
 
     text: Tensor
+    text_mask: Tensor | None
     fps: Tensor | None
     size: Size
 
@@ -53,11 +55,13 @@ class Call:
     Attributes:
         embedded: Time (and frame rate) ``[B T, E]``.
         text: Tokens ``[B T, S, D]``.
+        text_mask: Boolean ``[B T, 1, 1, S]``, or None.
         batch: B.
     """
 
     embedded: Tensor
     text: Tensor
+    text_mask: Tensor | None
     batch: int
 
 
@@ -67,7 +71,11 @@ class Layers(nn.ModuleList):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         """Map images ``[B T, C, h, w]``."""
         for layer in self:
-            x = layer(x, call) if isinstance(layer, (ResBlock, SpatialTransformer, TemporalTransformer)) else layer(x)
+            x = (
+                layer(x, call)
+                if isinstance(layer, (ResBlock, SpatialTransformer, TemporalTransformer))
+                else layer(x)
+            )
         return x
 
 
@@ -95,7 +103,9 @@ class ResBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, config: VideoCrafter2Config) -> None:
         super().__init__()
-        self.in_layers = nn.Sequential(nn.GroupNorm(32, inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
+        self.in_layers = nn.Sequential(
+            nn.GroupNorm(32, inputs), nn.SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1)
+        )
         self.emb_layers = nn.Sequential(nn.SiLU(), nn.Linear(4 * config.width, outputs))
         last = _zero(nn.Conv2d(outputs, outputs, 3, padding=1))
         self.out_layers = nn.Sequential(nn.GroupNorm(32, outputs), nn.SiLU(), nn.Identity(), last)
@@ -123,11 +133,11 @@ class Attention(nn.Module):
         self.to_k, self.to_v = (nn.Linear(context, inner, bias=False) for _ in range(2))
         self.to_out = nn.Sequential(nn.Linear(inner, width))
 
-    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None = None) -> Tensor:
         """Attend from ``[B, L, D]`` to ``[B, S, D']``."""
         parts = (self.to_q(x), self.to_k(context), self.to_v(context))
         q, k, v = (rearrange(part, "b l (h d) -> b h l d", h=self.heads) for part in parts)
-        return self.to_out(rearrange(attention(q, k, v), "b h l d -> b l (h d)"))
+        return self.to_out(rearrange(attention(q, k, v, mask), "b h l d -> b l (h d)"))
 
 
 class GatedFeedForward(nn.Module):
@@ -155,19 +165,21 @@ class TransformerBlock(nn.Module):
         self.attn2 = Attention(width, context or width, heads, head_width)
         self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
 
-    def forward(self, x: Tensor, context: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, context: Tensor | None, mask: Tensor | None = None) -> Tensor:
         """Refine ``[B, L, D]``."""
         h = self.norm1(x)
         x = x + self.attn1(h, h)
         h = self.norm2(x)
-        x = x + self.attn2(h, h if context is None else context)
+        x = x + self.attn2(h, h if context is None else context, mask)
         return x + self.ff(self.norm3(x))
 
 
 class SpatialTransformer(nn.Module):
     """A transformer over the positions of each frame, which reads the text."""
 
-    def __init__(self, channels: int, heads: int, head_width: int, context: int, config: VideoCrafter2Config) -> None:
+    def __init__(
+        self, channels: int, heads: int, head_width: int, context: int, config: VideoCrafter2Config
+    ) -> None:
         super().__init__()
         inner = heads * head_width
         self.linear = config.linear
@@ -185,7 +197,7 @@ class SpatialTransformer(nn.Module):
         h = rearrange(h, "n c h w -> n (h w) c")
         h = self.proj_in(h) if self.linear else h
         for block in self.transformer_blocks:
-            h = block(h, call.text)
+            h = block(h, call.text, call.text_mask)
         h = self.proj_out(h) if self.linear else h
         h = rearrange(h, "n (h w) c -> n c h w", h=x.shape[2])
         return x + (h if self.linear else self.proj_out(h))
@@ -270,20 +282,26 @@ class VideoCrafter2(Denoiser, PublishedLayout):
 
         self.input_blocks = nn.ModuleList([Layers([nn.Conv2d(channels, width, 3, padding=1)])])
         if config.entry_attention:
-            entry = TemporalTransformer(width, ENTRY_HEADS, config.head_width, config.transformer_depth, linear=False)
+            entry = TemporalTransformer(
+                width, ENTRY_HEADS, config.head_width, config.transformer_depth, linear=False
+            )
             self.init_attn = Layers([entry])
         kept, size, stride = [width], width, 1
         for level, factor in enumerate(config.multipliers):
             for _ in range(config.blocks):
                 layers: list[nn.Module] = [ResBlock(size, factor * width, config)]
                 size = factor * width
-                self.input_blocks.append(Layers(layers + (attend(size) if stride in config.attention_strides else [])))
+                self.input_blocks.append(
+                    Layers(layers + (attend(size) if stride in config.attention_strides else []))
+                )
                 kept.append(size)
             if level < len(config.multipliers) - 1:
                 self.input_blocks.append(Layers([Downsample(size)]))
                 kept.append(size)
                 stride *= 2
-        self.middle_block = Layers([ResBlock(size, size, config), *attend(size), ResBlock(size, size, config)])
+        self.middle_block = Layers(
+            [ResBlock(size, size, config), *attend(size), ResBlock(size, size, config)]
+        )
         self.output_blocks = nn.ModuleList()
         for level, factor in reversed(list(enumerate(config.multipliers))):
             for index in range(config.blocks + 1):
@@ -299,10 +317,14 @@ class VideoCrafter2(Denoiser, PublishedLayout):
         )
 
     def prepare(self, text: TextEmbedding, condition: Condition, size: Size) -> Prepared:
-        """Keep the text (padding is attended to, as published) and embed the frame rate."""
+        """Keep the text and embed the frame rate."""
         condition.check(self.config.contract(), type(self).__name__)
         fps = torch.full((len(text.tokens),), DEFAULT_FPS, device=text.tokens.device)
-        return self._prepared(text.tokens, fps if condition.fps is None else condition.fps, size)
+        mask = text.text_mask if self.config.text_padding == "masked" else None
+        tokens = text.tokens if mask is None else text.tokens.masked_fill(~mask[..., None], 0)
+        if mask is not None:  # an empty prompt attends to one token of zeros
+            mask = torch.cat([mask[:, :1] | ~mask.any(dim=1, keepdim=True), mask[:, 1:]], dim=1)
+        return self._prepared(tokens, mask, fps if condition.fps is None else condition.fps, size)
 
     def forward(self, x: Tensor, time: Tensor, prepared: Prepared) -> Prediction:
         """Predict from ``x`` ``[B, C, t, h, w]`` at ``time`` ``[B]``.
@@ -321,19 +343,23 @@ class VideoCrafter2(Denoiser, PublishedLayout):
         """Take latents, timestep, context ``[B, S, D]`` and fps; return ``sample``."""
         latents = inputs["latents"]
         fps = inputs.get("fps", torch.full((len(latents),), DEFAULT_FPS))
-        prepared = self._prepared(inputs["context"], fps, Size(*latents.shape[2:]))
+        prepared = self._prepared(inputs["context"], None, fps, Size(*latents.shape[2:]))
         return {"sample": self._predicted(latents, inputs["timestep"], prepared)}
 
-    def _prepared(self, text: Tensor, fps: Tensor, size: Size) -> Prepared:
+    def _prepared(self, text: Tensor, mask: Tensor | None, fps: Tensor, size: Size) -> Prepared:
         embedded = self.fps_embedding(self._waves(fps)) if self.config.fps else None
-        return Prepared(text.to(self.time_embed[0].weight.dtype), embedded, Size(*size))
+        return Prepared(text.to(next(self.parameters()).dtype), mask, embedded, Size(*size))
 
     def _predicted(self, x: Tensor, index: Tensor, prepared: Prepared) -> Tensor:
         batch, _, frames, height, width = x.shape
         embedded = self.time_embed(self._waves(index))
         embedded = embedded if prepared.fps is None else embedded + prepared.fps
+        mask = prepared.text_mask
         call = Call(
-            embedded.repeat_interleave(frames, dim=0), prepared.text.repeat_interleave(frames, dim=0), batch
+            embedded.repeat_interleave(frames, dim=0),
+            prepared.text.repeat_interleave(frames, dim=0),
+            None if mask is None else mask.repeat_interleave(frames, dim=0)[:, None, None],
+            batch,
         )
         step = 2 ** (len(self.config.multipliers) - 1)
         h = rearrange(x, "b c t h w -> (b t) c h w")
@@ -355,7 +381,7 @@ class VideoCrafter2(Denoiser, PublishedLayout):
         half = self.config.width // 2
         rates = torch.exp(-math.log(10_000) * torch.arange(half, device=value.device) / half)
         angles = value.float()[:, None] * rates
-        return torch.cat([angles.cos(), angles.sin()], dim=1).to(self.time_embed[0].weight.dtype)
+        return torch.cat([angles.cos(), angles.sin()], dim=1).to(next(self.parameters()).dtype)
 
 
 def _embedding(width: int) -> nn.Sequential:

@@ -19,5 +19,7 @@ KL_VAE: dict[str, KLVAEConfig] = {
 
 VIDEOCRAFTER2: dict[str, VideoCrafter2Config] = {
     "512": VideoCrafter2Config(latent_channels=4, text_width=1024),
-    "tiny": VideoCrafter2Config(width=32, multipliers=(1, 2), blocks=1, attention_strides=(1, 2), head_width=16),
+    "tiny": VideoCrafter2Config(
+        width=32, multipliers=(1, 2), blocks=1, attention_strides=(1, 2), head_width=16, text_padding="masked"
+    ),
 }

@@ -51,10 +51,15 @@ print(heavy, file=sys.stderr)
 
 def test_check_imports_no_torch_for_any_part(tmp_path):
     paths = []
-    base = {kind: vidgen.list_components(kind)[0] for kind in INTERFACES}
+    # Published sizes fit their own neighbours only; the tiny presets follow.
+    names = {
+        kind: [n if kind == "scheduler" else f"{n}/tiny" for n in vidgen.list_components(kind)]
+        for kind in INTERFACES
+    }
+    base = {kind: names[kind][0] for kind in INTERFACES}
     for kind in INTERFACES:
-        for name in vidgen.list_components(kind):
-            path = tmp_path / f"{kind}-{name}.toml"
+        for name in names[kind]:
+            path = tmp_path / f"{kind}-{len(paths)}.toml"
             path.write_text("".join(f"{k} = '{v}'\n" for k, v in (base | {kind: name}).items()))
             paths.append(str(path))
     assert len(paths) >= 11
@@ -121,7 +126,7 @@ def test_a_broken_plugin_is_shown_and_hurts_nobody(tmp_path):
     path = os.pathsep.join([str(tmp_path / "a"), str(tmp_path / "b"), *filter(None, sys.path)])
     done = run("plugins", PYTHONPATH=path)
     assert done.returncode == 0
-    assert "acme     acme               0.1      error: RuntimeError: no luck" in done.stdout
+    assert "acme acme 0.1 error: RuntimeError: no luck" in " ".join(done.stdout.split())
     assert "suite of-a-stranger" in done.stdout
     done = run("list", PYTHONPATH=path)
     assert "sora-dit" in done.stdout
