@@ -159,7 +159,13 @@ def test_the_matrix_says_why_a_combination_is_refused(scratch_registry):
     knows = spec.presets["tiny"].replace(latent_space="elsewhere", latent_channels=4)
     scratch_registry.remove("denoiser", "sora-dit")
     scratch_registry.add(replace(spec, presets={"tiny": knows}), "test")
-    one = next(combinations({"autoencoder": "sora-vae/tiny", "text_encoder": "words", "scheduler": "euler"}))
+    names = {
+        "autoencoder": "sora-vae/tiny",
+        "denoiser": "sora-dit/tiny",
+        "text_encoder": "words",
+        "scheduler": "euler",
+    }
+    one = next(combinations(names))
     assert one.status == "refused"
     assert [reason.split(" differ in ")[1].split(":")[0] for reason in one.reasons] == [
         "latent channels",
