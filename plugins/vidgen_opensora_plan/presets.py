@@ -39,6 +39,9 @@ CAUSAL_VAE: dict[str, CausalVAEConfig] = {
 WF_VAE: dict[str, WFVAEConfig] = {
     "4x8x8": WFVAEConfig(),
     "8x8x8": WFVAEConfig(latent_channels=32, width=160, time_stride=8),
+    "small": WFVAEConfig(
+        latent_channels=16, width=16, encoder_blocks=1, decoder_blocks=1, encoder_flow=32, decoder_flow=32
+    ),
     "tiny": WFVAEConfig(
         latent_channels=8, width=16, encoder_blocks=1, decoder_blocks=1, encoder_flow=8, decoder_flow=16
     ),

@@ -27,6 +27,8 @@ __all__ = ["VideoGPTVQVAE"]
 RANGE = 0.5
 """Its videos lie in [-RANGE, RANGE]."""
 HEADS = 2
+ROWS = 16384
+"""Vectors that are compared with all codes at once: bounds the memory of long videos."""
 AXES = {
     "w": ("b t h w (n d) -> (b t h) n w d", "(b t h) n w d -> b t h w (n d)"),
     "h": ("b t h w (n d) -> (b t w) n h d", "(b t w) n h d -> b t h w (n d)"),
@@ -190,8 +192,12 @@ class Codebook(nn.Module):
 
     def nearest(self, vectors: Tensor) -> Tensor:
         """Return the codes ``[N]`` nearest to vectors ``[N, C]``."""
-        vectors, table = vectors.float(), self.embeddings.float()
-        return (table.square().sum(1) - 2 * vectors @ table.T).argmin(dim=1)
+        table = self.embeddings.float()
+        half = table.square().sum(1) / 2
+        with torch.no_grad(), torch.autocast(vectors.device.type, enabled=False):
+            return torch.cat(
+                [torch.addmm(half, part.float(), table.T, alpha=-1).argmin(1) for part in vectors.split(ROWS)]
+            )
 
     @torch.no_grad()
     def start(self, vectors: Tensor) -> None:

@@ -22,7 +22,7 @@ __all__ = ["TrainState"]
 
 
 class TrainState:
-    """The trainable parameters of a module with their optimisers and averages.
+    """The trainable parameters of a module with their optimisers and averages, and its buffers (codes, running means).
 
     Args:
         module: What is trained.
@@ -34,6 +34,8 @@ class TrainState:
         self.module, self.identity = module, identity
         self.step = 0
         self.named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+        kept = module.state_dict(keep_vars=True)
+        self.buffers = {name: value for name, value in module.named_buffers() if name in kept}
         self.optimizers = make_optimizers(module, settings)
         self.average = Averaged(self.named, settings.ema) if settings.ema else None
 
@@ -46,7 +48,7 @@ class TrainState:
         with atomic_folder(folder) as new:
             head = {"step": self.step, "parts": self.identity}
             (new / "config.json").write_text(json.dumps(head, indent=2) + "\n")
-            weights = {name: p.detach().contiguous() for name, p in self.named}
+            weights = {name: p.detach().contiguous() for name, p in (*self.named, *self.buffers.items())}
             states = [optimizer.state_dict() for optimizer in self.optimizers]
             try:
                 save_file(weights, new / "weights.safetensors")
@@ -76,8 +78,8 @@ class TrainState:
                 f"{folder} was made by a recipe with other parts; choose another folder or remove it."
             )
         with torch.no_grad():
-            for name, parameter in self.named:
-                parameter.copy_(weights[name])
+            for name, value in (*self.named, *self.buffers.items()):
+                value.copy_(weights[name])
         for optimizer, state in zip(self.optimizers, states, strict=True):
             optimizer.load_state_dict(state)
         if self.average is not None and averages is not None:
