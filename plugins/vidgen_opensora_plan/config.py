@@ -125,7 +125,7 @@ class CausalVAEConfig(KLAutoencoderConfig):
             time_stride=time,
             space_stride=space,
             frame_rule="causal" if time > 1 else "any",
-            streaming="none",
+            streaming="windowed",
         )
         return AutoencoderContract(latent=latent)
 
@@ -227,7 +227,7 @@ class WFVAEConfig(KLAutoencoderConfig):
             time_stride=self.time_stride,
             space_stride=8,
             frame_rule="causal",
-            streaming="exact" if self.norm == "layer" and self.attention != "AttnBlock3D" else "none",
+            streaming="exact" if self.norm == "layer" and self.attention != "AttnBlock3D" else "windowed",
         )
         return AutoencoderContract(latent=latent)
 

@@ -59,7 +59,7 @@ class VideoGPTVQVAEConfig(NormalisedAutoencoderConfig):
             time_stride=self.strides[0],
             space_stride=self.strides[1],
             frame_rule="multiple" if self.strides[0] > 1 else "any",
-            streaming="none",
+            streaming="windowed",
             codebook=self.codes,
         )
         return AutoencoderContract(latent=latent)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from vidgen.contract import AutoencoderConfig, LatentSpec
 from vidgen.errors import SizeError, VideoError
 from vidgen.interfaces.summary import summarise
+from vidgen.interfaces.windows import decode_windows, encode_windows
 from vidgen.size import Size
 
 __all__ = ["VideoAutoencoder"]
@@ -29,6 +31,8 @@ class VideoAutoencoder(nn.Module, ABC):
     config: AutoencoderConfig
     origin: str = "random"
     """Where the weights come from: a tag, a folder, ``trained``, or ``random``."""
+    window: ClassVar[tuple[int, int]] = (17, 6)
+    """Latent frames of a window, and how many two of them share, where streaming is ``windowed``."""
 
     def __init__(self, config: AutoencoderConfig | None = None) -> None:
         super().__init__()
@@ -76,7 +80,7 @@ class VideoAutoencoder(nn.Module, ABC):
                 f"A video is a float tensor [B, 3, T, H, W] in [-1, 1], not {kind}; see Video.tensor()."
             )
         size = Size(*video.shape[2:])
-        self.check_size(size if whole else size._replace(frames=1))
+        self.check_size(size if whole else size._replace(frames=self.latent.pixel_size(size).frames))
         low, high = (float(value) for value in video.detach().aminmax())
         if not (low >= -1.001 and high <= 1.001):
             what = "NaN" if low != low or high != high else f"values from {low:.3g} to {high:.3g}"
@@ -104,8 +108,24 @@ class VideoAutoencoder(nn.Module, ABC):
         Yields:
             Parts of the latents in order.
         """
-        yield self.encode(torch.cat(list(pieces), dim=2))
+        if self.latent.streaming == "windowed":
+            yield from encode_windows(self.encode, self._counted(pieces), self.latent, *self.window)
+        else:
+            yield self.encode(torch.cat(list(pieces), dim=2))
 
     def decode_stream(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         """Decode latents that arrive in pieces ``[B, C, t_i, h, w]``; yields parts of the video in order."""
-        yield self.decode(torch.cat(list(pieces), dim=2))
+        if self.latent.streaming == "windowed":
+            yield from decode_windows(self.decode, pieces, self.latent, *self.window)
+        else:
+            yield self.decode(torch.cat(list(pieces), dim=2))
+
+    def _counted(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Pass pieces on, and at the end refuse a number of frames that does not fit."""
+        size: Size | None = None
+        for piece in pieces:
+            self.check_video(piece, whole=False)
+            size = Size(piece.shape[2] + (size.frames if size else 0), *piece.shape[3:])
+            yield piece
+        if size is not None:
+            self.check_size(size)
