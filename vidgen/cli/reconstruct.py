@@ -33,6 +33,9 @@ def reconstruct(
     short_side: Annotated[
         int | None, typer.Option(min=1, help="Scale the shorter side to so many pixels.")
     ] = None,
+    tile: Annotated[
+        int | None, typer.Option(min=1, help="Pixels of a tile's side, for frames too large for the memory.")
+    ] = None,
     side_by_side: Annotated[
         bool, typer.Option("--side-by-side", help="The clip left, its copy right.")
     ] = False,
@@ -47,6 +50,7 @@ def reconstruct(
       vidgen reconstruct clip.mp4 --output copy.mp4
       vidgen reconstruct clip.mp4 -o both.mp4 --short-side 256 --frames 33 --side-by-side
       vidgen reconstruct clip.mp4 -o copy.gif --autoencoder sora-vae/tiny
+      vidgen reconstruct film.mp4 -o copy.mp4 --tile 256
     """  # noqa: D301
     import numpy as np
 
@@ -67,7 +71,7 @@ def reconstruct(
     waiting: deque[np.ndarray] = deque()
     quality = Quality()
     with VideoWriter(output, reader.rate) as writer, progress("reconstructing", reader.frames) as advance:
-        for copy in reconstruct_stream(part, _tensors(reader, waiting)):
+        for copy in reconstruct_stream(part, _tensors(reader, waiting), tile=tile):
             made = Video.from_tensor(copy.cpu(), clamp=True).numpy()
             original = np.stack([waiting.popleft() for _ in range(len(made))])
             quality.update(original, made)

@@ -297,11 +297,11 @@ class Pipeline:
         return padded
 
     @torch.inference_mode()
-    def reconstruct(self, video: Video, *, fit: Fit = "pad") -> Video:
+    def reconstruct(self, video: Video, *, fit: Fit = "pad", tile: int | None = None) -> Video:
         """Encode and decode a video; sizes that do not fit are padded by replication and cropped back."""
         from vidgen.sampling.reconstruct import reconstruct
 
-        return reconstruct(self.autoencoder, video, fit=fit)
+        return reconstruct(self.autoencoder, video, fit=fit, tile=tile)
 
 
 def _seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vidgen.interfaces import VideoAutoencoder
 from vidgen.sampling.device import place_of
+from vidgen.sampling.tiles import decode_tiles, encode_tiles
 from vidgen.size import Size
 from vidgen.video import Video
 
@@ -17,7 +18,11 @@ __all__ = ["reconstruct", "reconstruct_stream"]
 
 
 def reconstruct(
-    autoencoder: VideoAutoencoder, video: Video, *, fit: Literal["refuse", "pad"] = "pad"
+    autoencoder: VideoAutoencoder,
+    video: Video,
+    *,
+    fit: Literal["refuse", "pad"] = "pad",
+    tile: int | None = None,
 ) -> Video:
     """Encode and decode a video in memory.
 
@@ -25,23 +30,27 @@ def reconstruct(
         autoencoder: The part to go through.
         video: Any video.
         fit: ``pad`` replicates the last row, column and frame and crops back; ``refuse`` names the nearest sizes.
+        tile: Pixels of a tile's side, for frames too large for the memory; None takes whole frames.
 
     Raises:
-        SizeError: With ``refuse``, for a size that does not fit.
+        SizeError: With ``refuse``, for a size that does not fit; for a tile that the stride does not divide.
     """
     if fit == "refuse":
         autoencoder.check_size(Size(*video.size))
-    frames = torch.cat(list(reconstruct_stream(autoencoder, [video.tensor()])), dim=2)
+    frames = torch.cat(list(reconstruct_stream(autoencoder, [video.tensor()], tile=tile)), dim=2)
     return Video.from_tensor(frames.cpu(), fps=video.fps, clamp=True)
 
 
 @torch.inference_mode()
-def reconstruct_stream(autoencoder: VideoAutoencoder, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+def reconstruct_stream(
+    autoencoder: VideoAutoencoder, pieces: Iterable[Tensor], *, tile: int | None = None
+) -> Iterator[Tensor]:
     """Encode and decode a clip that arrives in pieces, in bounded memory where the autoencoder streams.
 
     Args:
         autoencoder: The part to go through.
         pieces: Parts ``[1, 3, T_i, H, W]`` in [-1, 1], in order.
+        tile: Pixels of a tile's side; None takes whole frames.
 
     Yields:
         Parts ``[1, 3, T_j, H, W]`` in float32, as many frames in all as came in.
@@ -69,8 +78,12 @@ def reconstruct_stream(autoencoder: VideoAutoencoder, pieces: Iterable[Tensor]) 
             if missing:
                 yield last[:, :, -1:].expand(-1, -1, missing, -1, -1)
 
+    if tile is None:
+        made = autoencoder.decode_stream(autoencoder.encode_stream(padded()))
+    else:
+        made = decode_tiles(autoencoder, encode_tiles(autoencoder, padded(), tile), tile)
     done = 0
-    for part in autoencoder.decode_stream(autoencoder.encode_stream(padded())):
+    for part in made:
         part = part[..., :height, :width].float()
         keep = min(part.shape[2], seen - done)
         done += keep
