@@ -13,16 +13,15 @@ import argparse
 from pathlib import Path
 
 import torch
-from einops import rearrange
 from torch import Tensor
 
 import vidgen
+from benchmarks.pca import BlockPCA
 from benchmarks.record import CLIPS, save, table
 from vidgen.metrics import psnr, ssim
 
 FOLDS = {"a": ("bunny", "squirrel", "stream"), "b": ("bottles", "flower", "crystal")}
 """The clips that each fold is tested on, and so was not trained on."""
-COEFFICIENTS = 16
 
 
 def read(path: Path, frames: int = 33, short: int = 256) -> Tensor:
@@ -37,26 +36,6 @@ def read(path: Path, frames: int = 33, short: int = 256) -> Tensor:
     height, width = (side // 8 * 8 for side in size)
     frames_2d = (frames_2d[..., :height, :width].clamp(-1, 1) * 127.5 + 127.5).round() / 127.5 - 1
     return frames_2d.transpose(0, 1)[None].contiguous()
-
-
-def blocks(video: Tensor) -> Tensor:
-    """Cut a clip of 1 + 4k frames, its first frame repeated in front, into ``[N, 768]``."""
-    video = torch.cat([video[:, :, :1].expand(-1, -1, 3, -1, -1), video], dim=2)
-    return rearrange(video, "1 c (t a) (h b) (w d) -> (t h w) (c a b d)", a=4, b=8, d=8)
-
-
-def unblock(parts: Tensor, like: Tensor) -> Tensor:
-    t, h, w = (like.shape[2] + 3) // 4, like.shape[3] // 8, like.shape[4] // 8
-    shape = {"a": 4, "b": 8, "d": 8, "t": t, "h": h, "w": w}
-    return rearrange(parts, "(t h w) (c a b d) -> 1 c (t a) (h b) (w d)", **shape)[:, :, 3:]
-
-
-def pca(clips: list[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return the mean ``[768]`` and the first components ``[16, 768]`` of clips of equal weight."""
-    parts = [blocks(clip).double() for clip in clips]
-    mean = torch.stack([part.mean(dim=0) for part in parts]).mean(dim=0)
-    cov = torch.stack([(part - mean).T @ (part - mean) / len(part) for part in parts]).mean(dim=0)
-    return mean.float(), torch.linalg.eigh(cov).eigenvectors[:, -COEFFICIENTS:].T.float()
 
 
 def quality(made: Tensor, clip: Tensor) -> tuple[float, float]:
@@ -86,8 +65,8 @@ def main() -> None:
     }
     rows, data = [], []
     for name, clip in clips.items():
-        mean, basis = pca([other for key, other in clips.items() if key != name])
-        linear = unblock((blocks(clip) - mean) @ basis.T @ basis + mean, clip).clamp(-1, 1)
+        components = BlockPCA([other for key, other in clips.items() if key != name])
+        linear = components.decode(components.encode(clip)).clamp(-1, 1)
         row = {
             "clip": name,
             "size": "x".join(map(str, clip.shape[2:])),
