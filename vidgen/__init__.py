@@ -47,6 +47,7 @@ _HOMES = {
     "vidgen.sampling.pipeline": ("Pipeline", "compose", "load"),
     "vidgen.size": ("Size",),
     "vidgen.spec": ("KINDS", "ComponentSpec"),
+    "vidgen.train.statistics": ("LatentStatistics", "latent_statistics"),
     "vidgen.video": ("Video",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

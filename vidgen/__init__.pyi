@@ -42,6 +42,8 @@ from vidgen.sampling.pipeline import load as load
 from vidgen.size import Size as Size
 from vidgen.spec import KINDS as KINDS
 from vidgen.spec import ComponentSpec as ComponentSpec
+from vidgen.train.statistics import LatentStatistics as LatentStatistics
+from vidgen.train.statistics import latent_statistics as latent_statistics
 from vidgen.video import Video as Video
 
 __version__: str

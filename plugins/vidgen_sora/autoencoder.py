@@ -193,6 +193,10 @@ class SoraVAE(VideoAutoencoder):
         self.decoder_linear.weight.copy_(pca.basis * pca.std)
         self.decoder_linear.bias.copy_(pca.mean)
 
+    def normalisation(self) -> tuple[Tensor, Tensor]:
+        """Return the mean and the deviation of the declared affine, ``[C]`` each."""
+        return self.latent_mean.clone(), self.latent_std.clone()
+
     @torch.no_grad()
     def set_normalisation(self, mean: Tensor, std: Tensor) -> None:
         """Declare the affine of the latents: `encode` gives ``(raw - mean) / std``, with ``[C]`` each.

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vidgen.contract import AutoencoderConfig, LatentSpec
-from vidgen.errors import SizeError, VideoError
+from vidgen.errors import ContractError, SizeError, VideoError
 from vidgen.interfaces.summary import summarise
 from vidgen.interfaces.windows import decode_windows, encode_windows
 from vidgen.size import Size
@@ -95,6 +95,24 @@ class VideoAutoencoder(nn.Module, ABC):
             raise SizeError(
                 f"The autoencoder takes no {size}; use {near}, or let the pipeline pad (fit='pad')."
             )
+
+    def normalisation(self) -> tuple[Tensor, Tensor] | None:
+        """Return the mean and the deviation, ``[C]`` each, that `encode` takes out of its raw latents.
+
+        None, the default, is for parts without such an affine. Others define `set_normalisation` too.
+        """
+        return None
+
+    def set_normalisation(self, mean: Tensor, std: Tensor) -> None:
+        """Declare the affine of the latents: `encode` gives ``(raw - mean) / std``, with ``[C]`` each.
+
+        Raises:
+            ContractError: From parts without such an affine.
+        """
+        raise ContractError(
+            f"{type(self).__name__} declares no normalisation of its latents: define normalisation() and "
+            "set_normalisation(mean, std), or derive it from vidgen.NormalisedAutoencoder, which has both."
+        )
 
     def start_from_data(self, videos: Iterable[Tensor]) -> None:
         """Prepare a fresh part from some videos before training (codes, components); nothing by default."""

@@ -59,6 +59,12 @@ class NormalisedAutoencoder(VideoAutoencoder):
         shift, scale = self._affine(latents)
         return latents / scale + shift
 
+    def normalisation(self) -> tuple[Tensor, Tensor]:
+        """Return the mean and the deviation of the declared affine, float64 ``[C]`` each."""
+        values = (self.config.latent_shift, self.config.latent_scale)
+        shift, scale = (torch.tensor(x, dtype=torch.float64).expand(self.latent.channels) for x in values)
+        return shift, 1 / scale
+
     def set_normalisation(self, mean: Tensor, std: Tensor) -> None:
         """Declare the affine of the latents: `encode` gives ``(raw - mean) / std``, with ``[C]`` each.
 
@@ -83,7 +89,7 @@ class NormalisedAutoencoder(VideoAutoencoder):
 
     def _affine(self, like: Tensor) -> tuple[Tensor, Tensor]:
         values = (self.config.latent_shift, self.config.latent_scale)
-        shift, scale = (torch.tensor(value).to(like).view(1, -1, 1, 1, 1) for value in values)
+        shift, scale = (torch.tensor(x, dtype=torch.float64).to(like).view(1, -1, 1, 1, 1) for x in values)
         return shift, scale
 
 

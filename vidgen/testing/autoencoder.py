@@ -86,10 +86,12 @@ def bad_videos_are_refused(subject: Subject) -> None:
 
 @check("autoencoder")
 def normalisation_is_an_affine(subject: Subject) -> Measured:
-    """A declared normalisation changes latents by its affine and decoding undoes it."""
+    """A declared normalisation reads as it was set, changes latents by its affine, and decoding undoes it."""
     part = subject.stirred()
-    if not hasattr(part, "set_normalisation"):
-        raise NotApplicable("the part has no set_normalisation(mean, std)")
+    if part.normalisation() is None:
+        if type(part).set_normalisation is not VideoAutoencoder.set_normalisation:
+            raise Violated("a part with set_normalisation(mean, std) needs normalisation() too, to read it")
+        raise NotApplicable("the part declares no normalisation()")
     channels = _latent(subject).channels
     clip = video(video_sizes(subject)[1])
     with torch.no_grad():
@@ -98,6 +100,8 @@ def normalisation_is_an_affine(subject: Subject) -> Measured:
         plain = part.decode(raw)
         mean, std = torch.linspace(-1, 1, channels), torch.linspace(0.5, 2, channels)
         part.set_normalisation(mean, std)
+        if any(distance(*pair) > 1e-6 for pair in zip(part.normalisation(), (mean, std), strict=True)):
+            raise Violated("normalisation() returns other than the mean and the deviation that were set")
         moved, shape = part.encode(clip), (1, -1, 1, 1, 1)
         inverse = distance(moved * std.view(shape) + mean.view(shape), raw)
         return Measured(max(inverse, distance(part.decode(moved), plain)), 1e-4)
@@ -135,9 +139,14 @@ def _near_beyond_a_window(part: VideoAutoencoder, latent: LatentSpec) -> Measure
         whole, stranger = part.encode(clip), part.encode(other)
         latents = torch.cat(list(part.encode_stream(clip.split(3, dim=2))), dim=2)
         frames = torch.cat(list(part.decode_stream(whole.split(2, dim=2))), dim=2)
-        for made, right, wrong in ((latents, whole, stranger), (frames, part.decode(whole), part.decode(stranger))):
+        for made, right, wrong in (
+            (latents, whole, stranger),
+            (frames, part.decode(whole), part.decode(stranger)),
+        ):
             if made.shape != right.shape:
-                raise Violated(f"the stream has the shape {list(made.shape)}, the whole clip {list(right.shape)}")
+                raise Violated(
+                    f"the stream has the shape {list(made.shape)}, the whole clip {list(right.shape)}"
+                )
             if count <= part.window[0] and distance(made, right) > 1e-4:
                 raise Violated("a clip of one window differs from the whole", distance(made, right), 1e-4)
             error = float((made - right).square().mean().sqrt() / (wrong - right).square().mean().sqrt())

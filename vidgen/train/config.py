@@ -231,13 +231,25 @@ class TrainRecipe:
         return replace(self, slots={kind: whole.slot(kind) for kind in INTERFACES})
 
     def fitting(self) -> TrainRecipe:
-        """Return the recipe if the autoencoder can make the sizes of its data; names the nearest ones otherwise."""
-        slot = self.slots["autoencoder"]
+        """Return the recipe if its parts can make the sizes of its data.
+
+        Raises:
+            SizeError: When they cannot; names the table, the part and the sizes it can make.
+        """
+        slot, denoiser = self.slots["autoencoder"], self.slots.get("denoiser")
         latent = slot.config.contract().latent  # type: ignore[attr-defined]
+        limit = denoiser.config.contract().max_latent if denoiser else None  # type: ignore[attr-defined]
         for number, table in enumerate(self.data):
+            where = f"data[{number}] ({table.spec.name} {table.size})"
             if not latent.fits(table.size):
                 near = " or ".join(map(str, latent.nearest(table.size)))
-                raise SizeError(f"data[{number}]: {slot.spec.name!r} cannot make {table.size}; take {near}.")
+                image = table.size.frames == 1 < latent.padded(table.size).frames
+                what = "takes no single images" if image else "cannot make this size"
+                raise SizeError(f"{where}: the autoencoder {slot.spec.name!r} {what}; take {near}.")
+            size = latent.latent_size(table.size)
+            if denoiser and limit and any(a > b for a, b in zip(size, limit, strict=True)):
+                most = latent.pixel_size(limit)
+                raise SizeError(f"{where}: the denoiser {denoiser.spec.name!r} makes at most {most}.")
         return self
 
 

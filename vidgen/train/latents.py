@@ -40,7 +40,9 @@ def cached_latents(
     from safetensors.torch import load_file, save_file
 
     count = min(table.table.cache, len(data))
-    identity = json.dumps([table.settings.to_dict(), count, digest(autoencoder.state_dict())], sort_keys=True)
+    # The configuration too: it may hold the normalisation, with the same weights.
+    known = [table.settings.to_dict(), count, autoencoder.config.to_dict(), digest(autoencoder.state_dict())]
+    identity = json.dumps(known, sort_keys=True)
     mark = hashlib.sha256(identity.encode()).hexdigest()[:8]
     path = folder / f"{table.spec.name}-{table.size}-{mark}.safetensors"
     if path.exists():

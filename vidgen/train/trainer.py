@@ -32,6 +32,7 @@ from vidgen.train.latents import cached_latents
 from vidgen.train.objectives import AutoencoderObjective, DenoiserObjective
 from vidgen.train.optimizers import rate_factor
 from vidgen.train.state import TrainState
+from vidgen.train.statistics import latent_statistics
 from vidgen.video import Video
 
 __all__ = ["Trainer", "train"]
@@ -302,13 +303,9 @@ class Trainer:
     def _export_autoencoder(self) -> None:
         autoencoder, slot = self.parts["autoencoder"], self.recipe.slots["autoencoder"]
         if not self.settings.keep_space:
-            if hasattr(autoencoder, "set_normalisation"):
-                channels = autoencoder.latent.channels
-                autoencoder.set_normalisation(torch.zeros(channels), torch.ones(channels))
-                with torch.inference_mode():
-                    latents = [autoencoder.encode(video) for video in self._some_videos(32)]
-                rows = torch.cat([x.transpose(0, 1).flatten(1) for x in latents], dim=1).float()
-                autoencoder.set_normalisation(rows.mean(dim=1), rows.std(dim=1))
+            if autoencoder.normalisation() is not None:
+                found = latent_statistics(autoencoder, self._some_videos(32))
+                autoencoder.set_normalisation(found.shift, 1 / found.scale)
             self._name_space("autoencoder")
         with atomic_folder(self.result) as new:
             save_part(autoencoder, new, slot.spec)

@@ -28,6 +28,7 @@ LIGHT = [
     ("plugins",),
     ("matrix", "--autoencoder", "*/*", "--denoiser", "*/*", "--text-encoder", "*/*", "--rows", "0"),
     ("generate", "--help"),
+    ("stats", "--help"),
     *(("show", name, "--kind", kind) for kind in INTERFACES for name in vidgen.list_components(kind)),
 ]
 

@@ -197,6 +197,18 @@ class NormalisesOneWay(ToyVAE):
         return super().decode((latents - self.mean) / self.std)
 
 
+@fault("autoencoder", "normalisation-is-an-affine")
+class HidesItsNormalisation(ToyVAE):
+    def normalisation(self):
+        return None
+
+
+@fault("autoencoder", "normalisation-is-an-affine")
+class MisreadsItsNormalisation(ToyVAE):
+    def normalisation(self):
+        return self.mean, 1 / self.std
+
+
 @fault("autoencoder", "streaming-as-declared")
 class StreamDrifts(ToyVAE):
     def encode_stream(self, pieces):

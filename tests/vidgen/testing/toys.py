@@ -36,6 +36,9 @@ class ToyVAE(vidgen.VideoAutoencoder):
         self.register_buffer("mean", torch.zeros(config.channels))
         self.register_buffer("std", torch.ones(config.channels))
 
+    def normalisation(self):
+        return self.mean.clone(), self.std.clone()
+
     def set_normalisation(self, mean, std):
         self.mean.copy_(mean)
         self.std.copy_(std)

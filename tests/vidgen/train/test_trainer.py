@@ -12,6 +12,7 @@ import torch
 import vidgen
 from vidgen.errors import CheckpointError, ConfigError, RecipeError
 from vidgen.train.config import TrainRecipe
+from vidgen.train.latents import cached_latents
 from vidgen.train.objectives import edge_loss
 from vidgen.train.optimizers import Averaged, rate_factor
 from vidgen.train.trainer import Trainer, train
@@ -119,6 +120,29 @@ def test_a_trained_autoencoder_names_its_space_and_is_normalised(write, tmp_path
     )
     latents = part.encode(videos)
     assert 0.5 < latents.std() < 2
+
+
+@pytest.mark.parametrize("name", ["sora-vae", "wf-vae"])
+def test_an_export_is_normalised_by_the_latents_of_its_own_weights(name, write, tmp_path):
+    path = write(AUTOENCODER.replace("sora-vae", name))
+    part = vidgen.create("autoencoder", name, weights=train(path, tmp_path / "run"))
+    again = Trainer(TrainRecipe.load(path), tmp_path / "other")
+    found = vidgen.latent_statistics(part, again._some_videos(32))
+    mean, std = part.normalisation()
+    assert found.videos == 64
+    assert torch.allclose(found.mean, mean.double(), atol=1e-5)
+    assert torch.allclose(found.std, std.double(), rtol=1e-4)
+
+
+def test_latents_of_another_normalisation_are_not_taken_from_the_cache(write, tmp_path):
+    table = TrainRecipe.load(write(AUTOENCODER.replace("batch = 2", "batch = 2\ncache = 2"))).data[0]
+    part, data = vidgen.create("autoencoder", "kl-vae/tiny"), vidgen.create("data_set", "kinetic")
+    first = cached_latents(tmp_path, part, table, data, dtype=torch.float32)
+    mean, std = part.normalisation()
+    part.set_normalisation(mean, std / 2)
+    second = cached_latents(tmp_path, part, table, data, dtype=torch.float32)
+    assert torch.allclose(second.float(), 2 * first.float(), rtol=0.02)
+    assert first.abs().max() > 0
 
 
 def test_a_trained_pipeline_is_native_and_knows_its_neighbours(write, tmp_path):
