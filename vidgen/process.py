@@ -136,11 +136,20 @@ class Process:
         t = torch.as_tensor(t, dtype=torch.float64)
         if self.spec.family == "rectified-flow":
             return 1 - t, t
-        bar = _interpolate((1.0, *alpha_bars(self.spec)), t)
-        alpha, sigma = bar.sqrt(), (1 - bar).sqrt()
+        alpha = self.unscaled_alpha(t)
+        sigma = (1 - alpha.square()).sqrt()
         if self.spec.clean_scale:
             alpha = alpha * _interpolate((1.0, *self.spec.clean_scale), t)
         return alpha, sigma
+
+    def unscaled_alpha(self, t: Tensor | float) -> Tensor:
+        """Return alpha(t) before `ProcessSpec.clean_scale`, in float64."""
+        import torch
+
+        t = torch.as_tensor(t, dtype=torch.float64)
+        if self.spec.family == "rectified-flow":
+            return 1 - t
+        return _interpolate((1.0, *alpha_bars(self.spec)), t).sqrt()
 
     def log_snr(self, t: Tensor | float) -> Tensor:
         """Return half the logarithm of the signal-to-noise ratio, ``log(alpha / sigma)``: it falls with t."""

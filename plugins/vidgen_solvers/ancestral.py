@@ -33,7 +33,7 @@ class Ancestral(Solver):
         for step in steps_of(grid):
             clean = denoise(x, step.t)
             # The part of the next noise that the exact backward step keeps; the rest is drawn anew.
-            kept = step.alpha * step.next_sigma / (step.next_alpha * step.sigma)
+            kept = step.kept * step.next_sigma / step.sigma
             drawn = self.config.eta * step.next_sigma * math.sqrt(max(0.0, 1 - kept**2))
             held = math.sqrt(max(0.0, step.next_sigma**2 - drawn**2)) / step.sigma
             x = step.next_alpha * clean + held * (x - step.alpha * clean)

@@ -80,6 +80,7 @@ class Step:
         next_t: Time at its end.
         next_alpha: Factor of the clean sample there.
         next_sigma: Factor of the noise there.
+        kept: How much of the clean sample's factor there is left here, before any clean scale: the ratio of the alphas.
     """
 
     index: int
@@ -89,6 +90,7 @@ class Step:
     next_t: float
     next_alpha: float
     next_sigma: float
+    kept: float
 
     @property
     def log_snr(self) -> float:
@@ -114,7 +116,9 @@ class Step:
 def steps_of(grid: TimeGrid) -> list[Step]:
     """Return the steps of a grid, noisy to clean."""
     points = list(zip(grid.t.tolist(), grid.alpha.tolist(), grid.sigma.tolist(), strict=True))
-    return [Step(i, *here, *there) for i, (here, there) in enumerate(pairwise(points))]
+    plain = (grid.alpha if grid.unscaled_alpha is None else grid.unscaled_alpha).tolist()
+    kept = [here / there if there else 0.0 for here, there in pairwise(plain)]
+    return [Step(i, *here, *there, kept[i]) for i, (here, there) in enumerate(pairwise(points))]
 
 
 def _log_ratio(alpha: float, sigma: float) -> float:

@@ -33,12 +33,15 @@ class TimeGrid:
         alpha: Factor of the clean sample at each time.
         sigma: Factor of the noise at each time.
         start: How x begins from unit noise: ``unit`` as it is, ``sigma`` multiplied by the first sigma.
+        unscaled_alpha: Alpha without the process' clean scale: stochastic solvers measure the noise they draw by it
+            (VideoCrafter2). None where there is no such scale.
     """
 
     t: Tensor
     alpha: Tensor
     sigma: Tensor
     start: Literal["unit", "sigma"] = "sigma"
+    unscaled_alpha: Tensor | None = None
 
     @property
     def steps(self) -> int:
@@ -58,7 +61,8 @@ class TimeGrid:
     def of(cls, process: Process, t: Tensor, start: Literal["unit", "sigma"] = "sigma") -> TimeGrid:
         """Look the times up in a process."""
         alpha, sigma = process.alpha_sigma(t)
-        return cls(t.double(), alpha, sigma, start)
+        unscaled = process.unscaled_alpha(t) if process.spec.clean_scale else None
+        return cls(t.double(), alpha, sigma, start, unscaled)
 
 
 class Grid(Protocol):

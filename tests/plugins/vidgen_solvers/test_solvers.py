@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,7 +14,8 @@ from torch import Tensor
 
 import vidgen
 from vidgen.errors import ConfigError
-from vidgen.process import PREDICTIONS, Prediction, Process
+from vidgen.interfaces.scheduler import TimeGrid
+from vidgen.process import PREDICTIONS, Prediction, Process, ProcessSpec
 from vidgen.testing.mixture import (
     PROCESSES,
     GaussianMixture,
@@ -305,3 +308,35 @@ def test_a_misspelt_eta_is_refused() -> None:
         vidgen.create("scheduler", "ancestral", etas=0.5)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         vidgen.create("scheduler", "ancestral", eta=1.5)
+
+
+@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
+def test_ancestral_with_a_clean_scale_is_videocrafter2s_ddim(eta: float) -> None:
+    """Written out from the published sampler: x_0 is scaled, the noise's size comes from the plain table."""
+    scale = tuple(np.linspace(1, 0.7, 400)) + (0.7,) * 600
+    process = Process(ProcessSpec(family="vp-scaled-linear", clean_scale=scale))
+    betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
+    bars = np.cumprod(1 - betas)
+    indices = np.array([999, 799, 599, 399, 199])
+    x = torch.randn(1, 1, 1, 4, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+    def epsilon(x: Tensor, index: float) -> Tensor:
+        return torch.tanh(x + index / 1000)
+
+    expected, draw = x.clone(), torch.Generator().manual_seed(1)
+    for here, there in itertools.pairwise(indices):
+        noise = epsilon(expected, here)
+        clean = (expected - math.sqrt(1 - bars[here]) * noise) / math.sqrt(bars[here]) / scale[here]
+        ratio = bars[here] / bars[there]
+        sigma = eta * math.sqrt((1 - bars[there]) / (1 - bars[here]) * (1 - ratio))
+        towards = math.sqrt(1 - bars[there] - sigma**2) * noise
+        drawn = torch.randn(x.shape[1:], generator=draw)[None].double() if eta else 0.0
+        expected = math.sqrt(bars[there]) * scale[there] * clean + towards + sigma * drawn
+
+    def denoise(x: Tensor, t: float) -> Tensor:
+        return process.to_clean("epsilon", epsilon(x, float(process.time_to_index(t))), x, t)
+
+    grid = TimeGrid.of(process, process.index_to_time(torch.from_numpy(indices)), start="unit")
+    generators = [torch.Generator().manual_seed(1)]
+    found = vidgen.create("scheduler", "ancestral", eta=eta).solve(denoise, x, grid, generators=generators)
+    assert torch.allclose(found, expected, atol=1e-8)
