@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from vidgen.hookspecs import hookimpl
+from vidgen.pretrained import PretrainedConfig
 from vidgen.spec import ComponentSpec
-from vidgen_sora.config import PretrainedConfig, SoraDiTConfig, SoraVAEConfig
+from vidgen_sora.config import SoraDiTConfig, SoraVAEConfig
 from vidgen_sora.presets import SORA_DIT, SORA_VAE
 
 __all__ = ["vidgen_components"]
+
+WEIGHTS = Path(__file__).parent / "pretrained"
 
 
 @hookimpl
@@ -33,9 +38,9 @@ def vidgen_components() -> list[ComponentSpec]:
         ComponentSpec(
             kind="pretrained",
             name="kinetic",
-            target="vidgen_sora.shipped:folder",
+            target="vidgen.pretrained:folder",
             config=PretrainedConfig,
-            presets={"default": PretrainedConfig(folder="kinetic", default=True)},
+            presets={"default": PretrainedConfig(folder=str(WEIGHTS / "kinetic"), default=True)},
             summary="The default model: sora-vae, sora-dit and words, trained on the kinetic world.",
         ),
     ]

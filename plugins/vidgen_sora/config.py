@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from vidgen.config import Config, config, require
+from vidgen.config import config, require
 from vidgen.contract import (
     AutoencoderConfig,
     AutoencoderContract,
@@ -11,7 +11,7 @@ from vidgen.contract import (
     LatentSpec,
 )
 
-__all__ = ["SPACE_STRIDE", "TIME_STRIDE", "PretrainedConfig", "SoraDiTConfig", "SoraVAEConfig"]
+__all__ = ["SPACE_STRIDE", "TIME_STRIDE", "SoraDiTConfig", "SoraVAEConfig"]
 
 TIME_STRIDE, SPACE_STRIDE = 4, 8
 """Frames to a latent frame and pixels to a latent position of `sora-vae`."""
@@ -109,16 +109,3 @@ class SoraDiTConfig(DenoiserConfig):
     def contract(self) -> DenoiserContract:
         """Return what this denoiser declares."""
         return self.base_contract(patch=self.patch, abilities=frozenset({"per_frame_time"}))
-
-
-@config
-class PretrainedConfig(Config):
-    """Shipped weights.
-
-    Attributes:
-        folder: Their folder below ``pretrained``.
-        default: Whether `vidgen.load()` takes them when nothing is named.
-    """
-
-    folder: str = "kinetic"
-    default: bool = False

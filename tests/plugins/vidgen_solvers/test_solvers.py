@@ -314,7 +314,8 @@ def test_a_misspelt_eta_is_refused() -> None:
 def test_ancestral_with_a_clean_scale_is_videocrafter2s_ddim(eta: float) -> None:
     """Written out from the published sampler: x_0 is scaled, the noise's size comes from the plain table."""
     scale = tuple(np.linspace(1, 0.7, 400)) + (0.7,) * 600
-    process = Process(ProcessSpec(family="vp-scaled-linear", clean_scale=scale))
+    spec = ProcessSpec(family="vp-scaled-linear", beta_start=0.00085, beta_end=0.012, clean_scale=scale)
+    process = Process(spec)
     betas = np.linspace(0.00085**0.5, 0.012**0.5, 1000) ** 2
     bars = np.cumprod(1 - betas)
     indices = np.array([999, 799, 599, 399, 199])
