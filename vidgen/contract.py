@@ -382,7 +382,7 @@ def find_problems(contracts: Contracts, *, foreign: bool = False, adapt: bool = 
         knowing = "or foreign=True goes on knowingly"
         differ(ae, dn, "latent space", latent.space or "random weights", den.latent_space,
                f"load the autoencoder that it was trained on, train the denoiser anew, {knowing}")  # fmt: skip
-        differ(te, dn, "text space", text.space or "random weights", need.space,
+        differ(te, dn, "text space", "random weights" if text.space == "" else text.space, need.space,
                f"load the text encoder that the denoiser was trained on, {knowing}")  # fmt: skip
         if need.space is not None or need.padding != "masked":
             differ(

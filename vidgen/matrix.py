@@ -120,11 +120,9 @@ def _choice(kind: str, address: str) -> _Choice:
     slot = Slot.read(kind, address)
     random = kind != "scheduler" and slot.weights is None
     try:
-        contract = slot.config.contract()  # type: ignore[attr-defined]
-    except Exception as problem:  # a stranger's contract may raise anything; it is one row's reason
-        reason = f"{kind} {address!r} declares no contract: {problem}"
-        return _Choice(address, slot.spec.name, random, None, reason)
-    return _Choice(address, slot.spec.name, random, contract)
+        return _Choice(address, slot.spec.name, random, slot.contract())
+    except VidgenError as problem:  # it is one row's reason
+        return _Choice(address, slot.spec.name, random, None, str(problem))
 
 
 def _judge(picked: Mapping[str, _Choice], foreign: bool, adapt: bool) -> Combination:

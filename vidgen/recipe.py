@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -12,13 +13,22 @@ from typing import Any
 from vidgen.checkpoint import FORMAT_VERSION, part_folder, read_part_config
 from vidgen.config import Config, config, require
 from vidgen.contract import Contracts, DenoiserConfig, Problem, Status, find_problems, must_train
-from vidgen.errors import RecipeError, closest
+from vidgen.errors import ContractError, RecipeError, VidgenError, closest
 from vidgen.parts import Address, resolve
 from vidgen.registry import find, list_components
 from vidgen.size import Size
 from vidgen.spec import INTERFACES, ComponentSpec
 
-__all__ = ["Recipe", "Sampling", "Slot", "check", "check_format", "read_flags", "read_tables"]
+__all__ = [
+    "Recipe",
+    "Sampling",
+    "Slot",
+    "check",
+    "check_format",
+    "default_sampling",
+    "read_flags",
+    "read_tables",
+]
 
 FLAGS = ("foreign", "adapt")
 """What a recipe may allow its parts; see `Recipe`."""
@@ -80,7 +90,10 @@ class Slot:
         if isinstance(value, Config):
             return cls(spec_of(kind, value), value)
         if not isinstance(value, Mapping) or "name" not in value:
-            raise RecipeError(f"{kind} must be a name or a table with a name, not {value!r}.")
+            what = textwrap.shorten(repr(value), 60)
+            raise RecipeError(
+                f"{kind} must be a name or a table with a name, a configuration or a part that has one, not {what}."
+            )
         known = ("name", "preset", "weights", "config")
         for key in value:
             if key not in known:
@@ -111,6 +124,21 @@ class Slot:
         # TOML has no null: a field left out takes its default, which is what None stands for.
         fields = {name: value for name, value in self.config.to_dict().items() if value is not None}
         return {"name": self.spec.name, "config": fields}
+
+    def contract(self) -> Any:
+        """Return what the part declares.
+
+        Raises:
+            ContractError: When it cannot be read.
+        """
+        try:
+            return self.config.contract()  # type: ignore[attr-defined]
+        except VidgenError:
+            raise
+        except Exception as problem:  # a stranger's may raise anything
+            raise ContractError(
+                f"{self.spec.kind} {self.spec.name!r} declares no contract: {problem}"
+            ) from problem
 
 
 def spec_of(kind: str, settings: Config) -> ComponentSpec:
@@ -170,7 +198,8 @@ class Recipe:
         check_format(data)
         slots: dict[str, Any] = {kind: Slot.read(kind, data[kind]) for kind in INTERFACES}
         flags: dict[str, Any] = read_flags(data)
-        return cls(**slots, sampling=Sampling.from_dict(data.get("sampling", {})), **flags)
+        sampling = default_sampling(data.get("sampling", {}), slots["autoencoder"], slots["denoiser"])
+        return cls(**slots, sampling=sampling, **flags)
 
     @classmethod
     def load(cls, path: str | Path) -> Recipe:
@@ -200,7 +229,7 @@ class Recipe:
 
     def contracts(self) -> Contracts:
         """Return what the four parts declare."""
-        parts = {kind: self.slot(kind).config.contract() for kind in INTERFACES}  # type: ignore[attr-defined]
+        parts = {kind: self.slot(kind).contract() for kind in INTERFACES}
         return Contracts(**parts, names={kind: self.slot(kind).spec.name for kind in INTERFACES})
 
     def problems(self) -> list[Problem]:
@@ -222,6 +251,16 @@ class Recipe:
         contracts = self.contracts()
         filled = settings.follow(contracts.autoencoder.latent, contracts.text_encoder.text)
         return replace(self, denoiser=replace(self.denoiser, config=filled))
+
+
+def default_sampling(given: Mapping[str, Any], autoencoder: Slot, denoiser: Slot) -> Sampling:
+    """Read the defaults of a call; sides of the video that are left out become such as the parts can make."""
+    sampling = Sampling.from_dict(given)
+    latent, most = autoencoder.contract().latent, denoiser.contract().max_latent
+    size = latent.nearest(sampling.size)[-1]
+    if most is not None:
+        size = Size(*map(min, size, latent.pixel_size(most)))
+    return sampling.replace(**{side: n for side, n in size._asdict().items() if side not in given})
 
 
 def check_format(data: Mapping[str, Any]) -> None:

@@ -77,6 +77,10 @@ def test_a_misfit_names_both_sides_the_field_both_values_and_a_remedy(contracts,
     assert problem.remedy
 
 
+def test_a_text_space_that_only_loading_tells_is_not_held_against_anyone():
+    assert find_problems(text(space=None)) == []
+
+
 def test_untrained_parts_follow_their_neighbours():
     untrained = dataclasses.replace(TRAINED, denoiser=DenoiserContract())
     assert find_problems(untrained) == []

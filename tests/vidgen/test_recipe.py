@@ -7,7 +7,7 @@ import tomli_w
 
 import vidgen
 from vidgen.config import ConfigError
-from vidgen.errors import RecipeError, UnknownNameError
+from vidgen.errors import ContractError, RecipeError, UnknownNameError
 from vidgen.matrix import addresses, combinations
 from vidgen.recipe import Recipe, Slot
 
@@ -150,6 +150,25 @@ def test_the_matrix_agrees_with_recipes():
     for one in every:
         assert one.status == Recipe.from_dict(one.parts).status()
         assert bool(one.reasons) == (one.status == "refused")
+
+
+def test_a_part_without_a_contract_is_refused_by_name(scratch_registry):
+    class Closed(vidgen.VideoAutoencoder):
+        def __init__(self, width: int = 3):
+            super().__init__()
+
+        encode = decode = forward_train = None
+
+    vidgen.register("autoencoder", "closed")(Closed)
+    parts = PARTS | {"autoencoder": "closed"}
+    (one,) = combinations(parts)
+    assert one.status == "refused"
+    for refuse in (vidgen.check, lambda tables: vidgen.compose(**tables)):
+        with pytest.raises(
+            ContractError, match="autoencoder 'closed' declares no contract: ClosedConfig must"
+        ) as caught:
+            refuse(parts)
+        assert one.reasons == (str(caught.value),)
 
 
 def test_the_matrix_says_why_a_combination_is_refused(scratch_registry):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -70,8 +70,12 @@ class TextEncoder(nn.Module, ABC):
 
     @property
     def text(self) -> TextSpec:
-        """The declared text space."""
-        return self.config.contract().text
+        """The declared text space; a width that only the weights tell is measured."""
+        text = self.config.contract().text
+        if text.width is None:
+            with torch.no_grad():
+                text = replace(text, width=self.encode([""]).tokens.shape[-1])
+        return text
 
     @abstractmethod
     def encode(self, prompts: Sequence[str]) -> TextEmbedding:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from vidgen.checkpoint import load_part, load_weights, part_folder, save_part
+from vidgen.contract import DenoiserConfig, TextEncoderContract, find_problems
+from vidgen.errors import ContractError
+from vidgen.interfaces import TextEncoder
 from vidgen.parts import build
 from vidgen.recipe import Recipe, Slot
 from vidgen.sampling.adapt import adapted
@@ -30,17 +34,42 @@ def assemble(recipe: Recipe, live: Mapping[str, Any] | None = None) -> dict[str,
     Args:
         recipe: What to make.
         live: Parts that are there already, by kind.
+
+    Raises:
+        ContractError: When a text encoder that says what it is only once it is loaded does not fit.
     """
-    parts = {kind: (live or {}).get(kind) or make(recipe.slot(kind)) for kind in INTERFACES}
+    live = live or {}
+    text_encoder = live.get("text_encoder") or make(recipe.text_encoder)
+    recipe = _told(recipe, text_encoder)
+    there = {**live, "text_encoder": text_encoder}
+    parts = {kind: there.get(kind) or make(recipe.slot(kind)) for kind in INTERFACES}
     if recipe.adapt:
         pair = adapted(parts["autoencoder"], parts["denoiser"], parts["text_encoder"])
         parts["denoiser"], parts["text_encoder"] = pair
         for kind in ("denoiser", "text_encoder"):
             weights = recipe.slot(kind).weights
-            path = part_folder(kind, weights) / ADAPTER if weights and not (live or {}).get(kind) else None
+            path = part_folder(kind, weights) / ADAPTER if weights and not live.get(kind) else None
             if path is not None and path.exists():
                 load_weights(parts[kind].adapter, path)
     return parts
+
+
+def _told(recipe: Recipe, text_encoder: TextEncoder) -> Recipe:
+    """Return the recipe whose denoiser follows what its text encoder could not say before it was loaded."""
+    contracts = recipe.contracts()
+    declared, denoiser = contracts.text_encoder.text, recipe.denoiser
+    if declared.width is not None and declared.space is not None:
+        return recipe
+    text = text_encoder.text
+    if text.space is None:
+        text = replace(text, space="" if text_encoder.origin == "random" else "unknown")
+    told = replace(contracts, text_encoder=TextEncoderContract(text=text))
+    problems = find_problems(told, foreign=recipe.foreign, adapt=recipe.adapt)
+    if problems:
+        raise ContractError(" ".join(map(str, problems)))
+    if isinstance(denoiser.config, DenoiserConfig):
+        denoiser = replace(denoiser, config=denoiser.config.follow(contracts.autoencoder.latent, text))
+    return replace(recipe, denoiser=denoiser)
 
 
 def save_slot(part: nn.Module, folder: Path, slot: Slot) -> None:

@@ -22,7 +22,7 @@ from vidgen.errors import CheckpointError, ConfigError, ContractError, SizeError
 from vidgen.interfaces import Condition, Denoiser, Scheduler, TextEmbedding, TextEncoder, VideoAutoencoder
 from vidgen.process import Process
 from vidgen.progress import progress
-from vidgen.recipe import Recipe, Sampling, Slot
+from vidgen.recipe import Recipe, Sampling, Slot, default_sampling
 from vidgen.registry import list_components
 from vidgen.sampling.assembly import assemble, save_slot
 from vidgen.sampling.device import auto_device, auto_dtype, place_of
@@ -335,7 +335,7 @@ def compose(
         denoiser: The backbone; its latent channels and text width follow the neighbours unless it is trained.
         text_encoder: Prompts to tokens.
         scheduler: Solver and grid.
-        sampling: Defaults of a call.
+        sampling: Defaults of a call; a size that is left out becomes one that the parts can make.
         foreign: Let trained parts meet spaces that they do not know.
         adapt: Bridge different channels and widths by trainable projections.
 
@@ -353,13 +353,14 @@ def compose(
     for kind, value in given.items():
         if isinstance(value, (nn.Module, Scheduler)):
             parts[kind] = value
-            slot = Slot.read(kind, value.config)
+            slot = Slot.read(kind, getattr(value, "config", value))
             origin = getattr(value, "origin", None)
             slots[kind] = replace(slot, weights=None if origin in (None, "random") else origin)
         else:
             slots[kind] = Slot.read(kind, value)
-    defaults = sampling if isinstance(sampling, Sampling) else Sampling.from_dict(sampling or {})
-    recipe = Recipe(**slots, sampling=defaults, foreign=foreign, adapt=adapt).following()
+    if not isinstance(sampling, Sampling):
+        sampling = default_sampling(sampling or {}, slots["autoencoder"], slots["denoiser"])
+    recipe = Recipe(**slots, sampling=sampling, foreign=foreign, adapt=adapt).following()
     problems = recipe.problems()
     if problems:
         raise ContractError(" ".join(map(str, problems)))

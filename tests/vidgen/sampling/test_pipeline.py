@@ -9,7 +9,16 @@ import pytest
 import torch
 
 import vidgen
-from vidgen.errors import CheckpointError, ConfigError, ContractError, SizeError, UnknownNameError
+from tests.vidgen.testing.toys import ToyWords, ToyWordsConfig
+from vidgen.config import config
+from vidgen.errors import (
+    CheckpointError,
+    ConfigError,
+    ContractError,
+    RecipeError,
+    SizeError,
+    UnknownNameError,
+)
 from vidgen.sampling.guidance import ClassifierFree, Guider
 
 PARTS = {
@@ -125,6 +134,63 @@ def test_an_untrained_denoiser_follows_its_neighbours():
     pipe = vidgen.compose(**{**PARTS, "text_encoder": "bytes/tiny"})
     assert pipe.denoiser.config.text_width == pipe.text_encoder.text.width
     assert pipe.denoiser.config.latent_channels == pipe.autoencoder.latent.channels
+
+
+@config
+class SilentConfig(ToyWordsConfig):
+    def contract(self):
+        return vidgen.TextEncoderContract(text=vidgen.TextSpec(space=self.space or None, max_tokens=8))
+
+
+class Silent(ToyWords):
+    """Cannot say its width before it is loaded, and what it speaks only when told."""
+
+    def __init__(self, config: SilentConfig):
+        super().__init__(config)
+
+
+@pytest.fixture
+def silent(scratch_registry):
+    vidgen.register("text_encoder", "silent")(Silent)
+    return {**PARTS, "text_encoder": "silent"}
+
+
+def test_a_width_that_only_loading_tells_is_followed_checked_and_bridged(silent):
+    pipe = vidgen.compose(**silent)
+    assert pipe.denoiser.config.text_width == pipe.text_encoder.text.width == 24
+    assert vidgen.compose(**{**silent, "text_encoder": pipe.text_encoder})("x", **SMALL).frames == 5
+    fixed = vidgen.find("denoiser", "sora-dit").preset("tiny").replace(text_width=40)
+    assert vidgen.check({**silent, "denoiser": {"name": "sora-dit", "config": {"text_width": 40}}}) == []
+    with pytest.raises(ContractError, match=r"'silent' and denoiser 'sora-dit' .*text width: 24 against 40"):
+        vidgen.compose(**{**silent, "denoiser": fixed})
+    assert vidgen.compose(**{**silent, "denoiser": fixed}, adapt=True)("x", **SMALL).frames == 5
+
+
+def test_a_text_space_that_only_loading_tells_is_checked_then(silent):
+    knows = vidgen.find("denoiser", "sora-dit").preset("tiny").replace(text_space="te")
+    part = vidgen.create("text_encoder", "silent")
+    for origin, says in (("random", "random weights"), ("somewhere", "unknown")):
+        part.origin = origin
+        with pytest.raises(ContractError, match=f"text space: '{says}' against 'te'"):
+            vidgen.compose(**{**silent, "denoiser": knows, "text_encoder": part})
+    part.config = part.config.replace(space="te")
+    assert vidgen.compose(**{**silent, "denoiser": knows, "text_encoder": part}).text_encoder is part
+
+
+def test_parts_without_a_configuration_are_refused():
+    with pytest.raises(RecipeError, match=r"autoencoder must be .* a part that has one, not Linear"):
+        vidgen.compose(**{**PARTS, "autoencoder": torch.nn.Linear(2, 2)})
+
+
+def test_the_default_size_is_one_that_the_parts_can_make():
+    clip = {"name": "videogpt-vqvae", "preset": "tiny"}
+    pipe = vidgen.compose(**{**PARTS, "autoencoder": clip})
+    assert pipe.sampling.size == (16, 64, 64)
+    said = vidgen.compose(**{**PARTS, "autoencoder": clip}, sampling={"frames": 17, "steps": 2})
+    assert said.sampling.size == (17, 64, 64)
+    with pytest.raises(SizeError, match="16x64x64"):
+        said("x")
+    assert vidgen.compose(**PARTS).sampling == vidgen.recipe.Sampling()
 
 
 def test_misfits_are_refused_before_anything_is_built(monkeypatch):
