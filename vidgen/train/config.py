@@ -10,7 +10,16 @@ from typing import Any, Literal
 from vidgen.config import Config, config, require
 from vidgen.errors import ContractError, RecipeError, SizeError, closest
 from vidgen.parts import resolve
-from vidgen.recipe import FLAGS, Recipe, Sampling, Slot, check_format, read_flags, read_tables
+from vidgen.recipe import (
+    FLAGS,
+    Recipe,
+    Sampling,
+    Slot,
+    check_format,
+    default_sampling,
+    read_flags,
+    read_tables,
+)
 from vidgen.registry import find
 from vidgen.size import Size
 from vidgen.spec import INTERFACES, ComponentSpec
@@ -203,7 +212,12 @@ class TrainRecipe:
                 f"{path} lacks {' and '.join(missing)}; training {settings.train[0]} needs {', '.join(needed)}."
             )
         slots = {kind: Slot.read(kind, tables[kind]) for kind in needed}
-        sampling = Sampling.from_dict(tables.get("sampling", {}))
+        given = tables.get("sampling", {})
+        sampling = (
+            default_sampling(given, slots["autoencoder"], slots["denoiser"])
+            if "denoiser" in slots
+            else Sampling.from_dict(given)
+        )
         data = tuple(_data_table(table) for table in tables["data"])
         recipe = cls(slots, sampling, settings, data, **read_flags(tables))
         return recipe.following().fitting()
@@ -237,8 +251,8 @@ class TrainRecipe:
             SizeError: When they cannot; names the table, the part and the sizes it can make.
         """
         slot, denoiser = self.slots["autoencoder"], self.slots.get("denoiser")
-        latent = slot.config.contract().latent  # type: ignore[attr-defined]
-        limit = denoiser.config.contract().max_latent if denoiser else None  # type: ignore[attr-defined]
+        latent = slot.contract().latent
+        limit = denoiser.contract().max_latent if denoiser else None
         for number, table in enumerate(self.data):
             where = f"data[{number}] ({table.spec.name} {table.size})"
             if not latent.fits(table.size):

@@ -237,6 +237,14 @@ def test_wrong_recipes_say_what_to_do(old, new, message, write):
         TrainRecipe.load(write(AUTOENCODER.replace(old, new)))
 
 
+def test_samples_of_a_training_have_a_size_that_the_parts_can_make(write):
+    text = DENOISER.replace("sora-vae/tiny", "videogpt-vqvae/tiny").replace(
+        "[sampling]\nframes = 5\n", "[sampling]\n"
+    )
+    text = text.replace("5x32x32", "4x32x32").replace("1x32x32", "8x32x32")
+    assert TrainRecipe.load(write(text)).sampling.size == (16, 32, 32)
+
+
 def test_errors_are_typed(write):
     with pytest.raises(RecipeError, match="training recipe"):
         TrainRecipe.load(write("[autoencoder]\nname = 'sora-vae'\n"))
