@@ -18,7 +18,11 @@ __all__ = ["decode_windows", "encode_windows"]
 
 
 def encode_windows(
-    encode: Callable[[Tensor], Tensor], pieces: Iterable[Tensor], latent: LatentSpec, window: int, overlap: int
+    encode: Callable[[Tensor], Tensor],
+    pieces: Iterable[Tensor],
+    latent: LatentSpec,
+    window: int,
+    overlap: int,
 ) -> Iterator[Tensor]:
     """Yield the latents of a clip, window by window.
 
@@ -37,7 +41,11 @@ def encode_windows(
 
 
 def decode_windows(
-    decode: Callable[[Tensor], Tensor], pieces: Iterable[Tensor], latent: LatentSpec, window: int, overlap: int
+    decode: Callable[[Tensor], Tensor],
+    pieces: Iterable[Tensor],
+    latent: LatentSpec,
+    window: int,
+    overlap: int,
 ) -> Iterator[Tensor]:
     """Yield the frames of latents that arrive in pieces; arguments as for `encode_windows`."""
     head, stride = _head(latent), latent.time_stride

@@ -1,7 +1,7 @@
 """Spatial tiles: videos too large for the memory go through an autoencoder in overlapping tiles that are blended.
 
-All tiles of a clip stream side by side, so that the frames so far are whole. Each tile is weighted down to nothing
-(as a squared sine) towards its inner borders, where it saw the least; the weights of all tiles add up to one everywhere.
+All tiles of a clip stream side by side, so that the frames so far are whole. Each tile is weighted down to nothing,
+as a squared sine, towards its inner borders, where it saw the least; all weights add up to one everywhere.
 """
 
 from __future__ import annotations

@@ -24,9 +24,42 @@ from vidgen.registry import find
 from vidgen.size import Size
 from vidgen.spec import INTERFACES, ComponentSpec
 
-__all__ = ["DataConfig", "TrainConfig", "TrainRecipe"]
+__all__ = ["DataConfig", "GivenConfig", "TrainConfig", "TrainRecipe"]
 
 Part = Literal["autoencoder", "denoiser", "text_encoder"]
+
+
+@config
+class GivenConfig(Config):
+    """How often latent frames are given while a denoiser learns, as weights beside each other.
+
+    Attributes:
+        none: Nothing: text alone.
+        image: The first frame: image-to-video.
+        ends: The first and the last: a transition.
+        past: Some first frames: continuation.
+        future: Some last frames: continuation backward.
+        random: Any frames.
+    """
+
+    none: float = 1.0
+    image: float = 0.0
+    ends: float = 0.0
+    past: float = 0.0
+    future: float = 0.0
+    random: float = 0.0
+
+    def validate(self) -> None:
+        """Check the ranges."""
+        weights = self.to_dict()
+        for name, weight in weights.items():
+            require(weight >= 0, f"train.given.{name} must be 0 or more, not {weight}.")
+        require(sum(weights.values()) > 0, "train.given needs a weight above 0.")
+
+    @property
+    def anything(self) -> bool:
+        """Whether frames are ever given."""
+        return self.image + self.ends + self.past + self.future + self.random > 0
 
 
 @config
@@ -55,6 +88,7 @@ class TrainConfig(Config):
         caption_dropout: Part of the captions that are left empty, for classifier-free guidance.
         time_mean: Mean of the logit-normal times; above 0 leans to noise.
         time_std: Their standard deviation.
+        given: How often frames are given, for denoisers with `per_frame_time` or `given`.
         reconstruction: Pixel loss of an autoencoder; ``psnr`` is the logarithm of each video's squared error, so that
             easy and hard videos count alike; ``log-mse`` that of the batch's, so that hard ones count more.
         perceptual: Weight of the multi-scale edge term of an autoencoder.
@@ -85,6 +119,7 @@ class TrainConfig(Config):
     caption_dropout: float = 0.1
     time_mean: float = 0.0
     time_std: float = 1.0
+    given: GivenConfig = GivenConfig()
     reconstruction: Literal["charbonnier", "l1", "log-mse", "mse", "psnr"] = "charbonnier"
     perceptual: float = 0.1
     start_from_data: bool = True
@@ -249,8 +284,15 @@ class TrainRecipe:
 
         Raises:
             SizeError: When they cannot; names the table, the part and the sizes it can make.
+            ContractError: When frames are to be given to a denoiser that takes none.
         """
         slot, denoiser = self.slots["autoencoder"], self.slots.get("denoiser")
+        abilities = denoiser.contract().abilities if denoiser else frozenset()
+        if denoiser and self.train.given.anything and not abilities & {"per_frame_time", "given"}:
+            raise ContractError(
+                f"train.given: the denoiser {denoiser.spec.name!r} takes no given frames (it has neither "
+                "'per_frame_time' nor 'given'); leave the table out, and give frames when sampling all the same."
+            )
         latent = slot.contract().latent
         limit = denoiser.contract().max_latent if denoiser else None
         for number, table in enumerate(self.data):

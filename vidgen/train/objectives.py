@@ -11,6 +11,7 @@ from vidgen.interfaces import Condition, Denoiser, TextEncoder, VideoAutoencoder
 from vidgen.process import Process
 from vidgen.size import Size
 from vidgen.train.config import TrainConfig
+from vidgen.train.given import draw_given
 
 __all__ = ["AutoencoderObjective", "DenoiserObjective", "edge_loss"]
 
@@ -68,7 +69,10 @@ class AutoencoderObjective(nn.Module):
 
 
 class DenoiserObjective(nn.Module):
-    """The denoiser's regression at random times, with dropped captions.
+    """The denoiser's regression at random times, with dropped captions and given frames.
+
+    Frames that are given are clean, at time 0 for denoisers with `per_frame_time`, where they are not learned; told
+    beside the noisy latents to those with `given`.
 
     Args:
         denoiser: The part to train.
@@ -81,6 +85,7 @@ class DenoiserObjective(nn.Module):
         self.denoiser, self.text_encoder, self.settings = denoiser, text_encoder, settings
         contract = denoiser.config.contract()
         self.process, self.prediction = Process(contract.process), contract.prediction
+        self.abilities = contract.abilities
 
     def forward(
         self, latents: Tensor, captions: Sequence[str], generator: torch.Generator
@@ -94,7 +99,19 @@ class DenoiserObjective(nn.Module):
         normal = torch.randn(batch, generator=generator)
         time = torch.sigmoid(settings.time_mean + settings.time_std * normal).to(latents.device)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
-        prepared = self.denoiser.prepare(text, Condition(), Size(*latents.shape[2:]))
+        condition, learned = Condition(), None
+        if settings.given.anything:
+            given = draw_given(settings.given, batch, latents.shape[2], generator).to(latents.device)
+            if "given" in self.abilities:
+                mask = given[:, None, :, None, None].expand(-1, 1, -1, *latents.shape[3:]).to(latents)
+                condition = Condition(given=torch.cat([mask * latents, mask], dim=1))
+            else:
+                time = torch.where(given, 0.0, time[:, None])
+                learned = ~given[:, None, :, None, None]
+        prepared = self.denoiser.prepare(text, condition, Size(*latents.shape[2:]))
         output = self.denoiser(self.process.add_noise(latents, noise, time), time, prepared).value.float()
         target = self.process.target(self.prediction, latents, noise, time).float()
-        return {"denoising": (output - target).square().mean()}
+        error = (output - target).square()
+        if learned is None:
+            return {"denoising": error.mean()}
+        return {"denoising": (error * learned).sum() / learned.expand_as(error).sum()}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import torch
 from hypothesis import given
@@ -21,13 +23,17 @@ def autoencoder():
 
 
 @given(
-    length=st.integers(1, 60), side=st.integers(1, 20), share=st.integers(0, 19), scale=st.sampled_from([1, 8])
+    length=st.integers(1, 60),
+    side=st.integers(1, 20),
+    share=st.integers(0, 19),
+    scale=st.sampled_from([1, 8]),
 )
 def test_weights_add_up_to_one_and_tiles_cover_all(length, side, share, scale):
     overlap = min(share, side - 1)
     starts = tile_starts(length, side, overlap)
-    assert starts[0] == 0 and starts[-1] + side >= length
-    assert all(later - start <= side - overlap for start, later in zip(starts, starts[1:], strict=False))
+    assert starts[0] == 0
+    assert starts[-1] + side >= length
+    assert all(later - start <= side - overlap for start, later in itertools.pairwise(starts))
     weights = _weights(length, starts, side, overlap, scale)
     assert weights.shape == (len(starts), scale * length)
     assert torch.allclose(weights.sum(dim=0), torch.ones(scale * length))
@@ -39,9 +45,15 @@ def seams(part, clip, tile, overlap):
     whole = part.decode(part.encode(clip))
     latents = torch.cat(list(encode_tiles(part, clip.split(4, dim=2), tile, overlap)), dim=2)
     made = torch.cat(list(decode_tiles(part, latents.split(1, dim=2), tile, overlap)), dim=2)
-    assert made.shape == whole.shape and latents.shape == part.encode(clip).shape
+    assert made.shape == whole.shape
+    assert latents.shape == part.encode(clip).shape
     rows, columns = (
-        [edge for start in tile_starts(side, tile, overlap) for edge in (start, start + tile) if 0 < edge < side]
+        [
+            edge
+            for start in tile_starts(side, tile, overlap)
+            for edge in (start, start + tile)
+            if 0 < edge < side
+        ]
         for side in clip.shape[-2:]
     )
     return seam(made, whole, rows, columns)
