@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, overload
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vidgen.checkpoint import (
     atomic_folder,
@@ -19,21 +19,20 @@ from vidgen.checkpoint import (
 )
 from vidgen.contract import Status
 from vidgen.errors import CheckpointError, ConfigError, ContractError, SizeError, UnknownNameError
-from vidgen.interfaces import Condition, Denoiser, Scheduler, TextEmbedding, TextEncoder, VideoAutoencoder
+from vidgen.interfaces import Denoiser, Scheduler, TextEncoder, VideoAutoencoder
 from vidgen.process import Process
-from vidgen.progress import progress
 from vidgen.recipe import Recipe, Sampling, Slot, default_sampling
 from vidgen.registry import list_components
 from vidgen.sampling.assembly import assemble, save_slot
 from vidgen.sampling.device import auto_device, auto_dtype, place_of
 from vidgen.sampling.guidance import Guider, as_guider
+from vidgen.sampling.run import OnStep, Run
 from vidgen.size import Size
 from vidgen.spec import INTERFACES
 from vidgen.video import Video
 
 __all__ = ["Pipeline", "compose", "load"]
 
-OnStep = Callable[[int, Tensor], None]
 Fit = Literal["refuse", "pad"]
 
 
@@ -195,7 +194,8 @@ class Pipeline:
         guider = as_guider(self.sampling.guidance if guidance is None else guidance)
         seeds = _seeds(seed, len(texts))
         generators = [torch.Generator().manual_seed(one) for one in seeds]
-        latents = self._sample(texts, negative, size, wanted, guider, generators, on_step, show_progress)
+        run = Run(self, texts, negative, wanted, size, guider, generators)
+        latents = run.latents(on_step=on_step, show=show_progress)
         pixels = self.autoencoder.decode(latents.to(place_of(self.autoencoder)[1]))
         pixels = pixels[:, :, : wanted.frames, : wanted.height, : wanted.width].float()
         notes = {"recipe": repr(self)}
@@ -215,71 +215,6 @@ class Pipeline:
                 path = Path(output)
                 video.save(path if number == 0 else path.with_stem(f"{path.stem}-{number}"))
         return videos[0] if isinstance(prompts, str) else videos
-
-    def _sample(
-        self,
-        texts: list[str],
-        negative: str | Sequence[str],
-        size: Size,
-        wanted: Sampling,
-        guider: Guider,
-        generators: list[torch.Generator],
-        on_step: OnStep | None,
-        show: bool | None,
-    ) -> Tensor:
-        """Run the scheduler over the guided denoiser; returns latents."""
-        latent, contract, process = self.autoencoder.latent, self.denoiser.config.contract(), self.process
-        shape = latent.latent_size(size)
-        against = [negative] * len(texts) if isinstance(negative, str) else list(negative)
-        if len(against) != len(texts):
-            raise ConfigError(
-                f"{len(against)} negative prompts for {len(texts)} prompts; give one, or one each."
-            )
-        embeddings: dict[str, TextEmbedding] = {}
-        prepared: dict[tuple[str, ...], Any] = {}
-        prompts = {"text": texts, "none": against}
-
-        def prepare(branches: tuple[str, ...]) -> Any:
-            if branches not in prepared:
-                for branch in branches:
-                    if branch not in embeddings:
-                        embeddings[branch] = self.text_encoder.encode(prompts[branch]).to(
-                            self.device, self.dtype
-                        )
-                joined = TextEmbedding.cat([embeddings[branch] for branch in branches])
-                condition = self._condition(len(texts) * len(branches), wanted, contract.abilities)
-                prepared[branches] = self.denoiser.prepare(joined, condition, shape)
-            return prepared[branches]
-
-        step = 0
-
-        def denoise(x: Tensor, t: float) -> Tensor:
-            branches = guider.branches(step, t)
-            inputs = x.to(self.dtype).repeat(len(branches), 1, 1, 1, 1)
-            time = torch.full((len(inputs),), t, device=x.device, dtype=torch.float32)
-            output = self.denoiser(inputs, time, prepare(branches)).value.to(x.dtype)
-            predictions = dict(zip(branches, output.chunk(len(branches)), strict=True))
-            raw = guider.combine(predictions, step, t)
-            return guider.adjust_clean(process.to_clean(contract.prediction, raw, x, t), step, t)
-
-        tokens = Size(*(-(-n // p) for n, p in zip(shape, contract.patch, strict=True))).volume
-        grid = self.scheduler.grid(process, wanted.steps, tokens=tokens)
-        noise = [torch.randn(latent.channels, *shape, generator=generator) for generator in generators]
-        x = grid.begin(torch.stack(noise).to(self.device))
-        with progress("generating", grid.steps, show=show) as advance:
-
-            def after(i: int, value: Tensor) -> None:
-                nonlocal step
-                step = i + 1
-                advance()
-                if on_step is not None:
-                    on_step(i, value)
-
-            return self.scheduler.solve(denoise, x, grid, generators=generators, on_step=after)
-
-    def _condition(self, batch: int, wanted: Sampling, abilities: frozenset[str]) -> Condition:
-        fps = torch.full((batch,), wanted.fps, device=self.device) if "fps" in abilities else None
-        return Condition(fps=fps)
 
     def _fitting(self, size: Size, fit: Fit) -> Size:
         """Return the size to make: the wanted one, or a padded one; or refuse."""

@@ -1,0 +1,181 @@
+"""What is given: frames, or regions of frames, that a generated video must keep.
+
+One notion serves image-to-video, continuation, transitions, key frames and inpainting: pixels with a mask over them,
+1 = given. The autoencoder folds both to its latent grid; a latent that is partly given is blended.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vidgen.contract import LatentSpec
+from vidgen.errors import ConfigError, SizeError
+from vidgen.interfaces import VideoAutoencoder
+from vidgen.sampling.device import place_of
+from vidgen.size import Size
+from vidgen.video import Video
+from vidgen.video.pixels import covering_size
+
+__all__ = ["Given", "Held", "as_video"]
+
+
+def as_video(picture: Any, size: Size) -> Video:
+    """Return a picture or clip at a height and width: scaled until it covers them, the middle cut out.
+
+    Args:
+        picture: A `Video`, a path to a video or image, a PIL image, or uint8 ``[H, W, 3]`` or ``[T, H, W, 3]``.
+        size: Only height and width count.
+
+    Raises:
+        ConfigError: For anything else.
+    """
+    if isinstance(picture, (str, os.PathLike)):
+        picture = Video.open(picture)
+    elif isinstance(picture, Image.Image):
+        picture = Video(np.asarray(picture.convert("RGB"))[None])
+    elif isinstance(picture, np.ndarray):
+        picture = Video(picture[None] if picture.ndim == 3 else picture)
+    if not isinstance(picture, Video):
+        raise ConfigError(
+            f"A given picture is a Video, a path, a PIL image or a uint8 array, not {type(picture).__name__}."
+        )
+    sides = (size.height, size.width)
+    if picture.size[1:] == sides:
+        return picture
+    return picture.resize(*covering_size(picture.height, picture.width, sides)).crop(*sides)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Pixels that are handed in, and which.
+
+    Attributes:
+        video: ``[3, T, H, W]`` in [-1, 1]; what is not given may hold anything.
+        mask: Boolean ``[1, T, H, W]``, True for given pixels.
+    """
+
+    video: Tensor
+    mask: Tensor
+
+    def __post_init__(self) -> None:
+        if (
+            self.video.ndim != 4
+            or self.mask.shape != (1, *self.video.shape[1:])
+            or self.mask.dtype != torch.bool
+        ):
+            raise ConfigError(
+                f"Given wants a video [3, T, H, W] and a boolean mask [1, T, H, W], not {list(self.video.shape)} and "
+                f"{self.mask.dtype} {list(self.mask.shape)}."
+            )
+
+    @classmethod
+    def frames(cls, parts: Mapping[int, Any], size: Size) -> Given:
+        """Put pictures and clips at their first frame; a negative one counts from the end.
+
+        ``{0: image}`` is image-to-video, ``{0: tail}`` a continuation, ``{0: tail, -9: head}`` a transition into a clip
+        of nine frames, ``{0: a, 8: b, 16: c}`` three key frames.
+
+        Args:
+            parts: By frame; see `as_video` for what they may be.
+            size: Of the whole video.
+
+        Raises:
+            SizeError: For parts that reach beyond the video.
+        """
+        video, mask = torch.zeros(3, *size), torch.zeros(1, *size, dtype=torch.bool)
+        for number, picture in parts.items():
+            clip = as_video(picture, size).tensor()[0]
+            first = number + size.frames if number < 0 else number
+            last = first + clip.shape[1]
+            if not 0 <= first < last <= size.frames:
+                raise SizeError(
+                    f"{clip.shape[1]} given frames from frame {number} do not fit a video of {size.frames} frames."
+                )
+            video[:, first:last], mask[:, first:last] = clip, True
+        return cls(video, mask)
+
+    def filled(self, others: Tensor | None = None) -> Tensor:
+        """Return ``[3, T, H, W]`` with something plausible where nothing is given.
+
+        Args:
+            others: What is there, if it is known by now. Without it each pixel stands still from the nearest frame in
+                time that has it, and one that never is given takes its frame's mean colour.
+        """
+        if others is not None:
+            return torch.where(self.mask, self.video, others.to(self.video))
+        count = self.mask.shape[1]
+        index = torch.arange(count, device=self.mask.device)[:, None, None]
+        before = torch.where(self.mask[0], index, -count).cummax(dim=0).values
+        after = torch.where(self.mask[0], index, 2 * count).flip(0).cummin(dim=0).values.flip(0)
+        source = torch.where(index - before <= after - index, before, after)
+        known = (source >= 0) & (source < count)
+        still = self.video.gather(1, source.clamp(0, count - 1).expand(3, -1, -1, -1))
+        shares = known.sum(dim=(1, 2)).clamp(min=1)
+        mean = (still * known).sum(dim=(2, 3)) / shares
+        return torch.where(known, still, mean[:, :, None, None])
+
+    def fold(self, latent: LatentSpec) -> Tensor:
+        """Return how much of each latent is given, ``[1, t, h, w]`` in [0, 1]."""
+        mask = self.mask.float()
+        head = latent.time_stride - 1 if latent.frame_rule == "causal" else 0
+        mask = torch.cat([mask[:, :1].expand(-1, head, -1, -1), mask], dim=1)
+        strides = (latent.time_stride, latent.space_stride, latent.space_stride)
+        return torch.nn.functional.avg_pool3d(mask, strides, strides)
+
+    def waits(self, latent: LatentSpec) -> bool:
+        """Return whether the latents of what is given depend on what is not: under a causal rule, on earlier frames."""
+        whole = self.mask.flatten(2).all(dim=2)[0]
+        some = self.mask.flatten(2).any(dim=2)[0]
+        partly = bool((some & ~whole).any())
+        later = bool((some & ((~whole).cumsum(0) - (~whole).long() > 0)).any())
+        return partly or (later and (latent.frame_rule == "causal" or latent.time_stride > 1))
+
+
+class Held:
+    """Given latents of a batch while it is sampled.
+
+    Args:
+        givens: One a sample, all of one size.
+        autoencoder: What folds them.
+        place: Where the denoiser works.
+    """
+
+    def __init__(self, givens: list[Given], autoencoder: VideoAutoencoder, place: torch.device) -> None:
+        self.givens, self.autoencoder, self.place = givens, autoencoder, place
+        self.share = torch.stack([given.fold(autoencoder.latent) for given in givens]).to(place)
+        self.waits = any(given.waits(autoencoder.latent) for given in givens)
+        self.latents = self._encode([given.filled() for given in givens])
+
+    @property
+    def whole(self) -> Tensor:
+        """Boolean ``[B, t]``: latent frames that are given all over."""
+        return (self.share == 1).flatten(3).all(dim=3)[:, 0]
+
+    def put(self, clean: Tensor) -> Tensor:
+        """Return a clean estimate ``[B, C, t, h, w]`` with what is given in place."""
+        return torch.lerp(clean, self.latents.to(clean), self.share.to(clean))
+
+    def refresh(self, clean: Tensor) -> None:
+        """Encode what is given again, within the video as it is by now."""
+        device, dtype = place_of(self.autoencoder)
+        pixels = self.autoencoder.decode(clean.to(device, dtype)).float().cpu().clamp(-1, 1)
+        self.latents = self._encode(
+            [given.filled(one) for given, one in zip(self.givens, pixels, strict=True)]
+        )
+
+    def condition(self) -> Tensor:
+        """Return given latents and their mask ``[B, C + 1, t, h, w]``, for denoisers with the ability `given`."""
+        mask = (self.share == 1).to(self.latents)
+        return torch.cat([mask * self.latents, mask], dim=1)
+
+    def _encode(self, videos: list[Tensor]) -> Tensor:
+        device, dtype = place_of(self.autoencoder)
+        return self.autoencoder.encode(torch.stack(videos).to(device, dtype)).float().to(self.place)

@@ -1,0 +1,158 @@
+"""One run of the scheduler over a guided denoiser: the loop that joins four parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from vidgen.errors import ConfigError
+from vidgen.interfaces import Condition, TextEmbedding
+from vidgen.progress import progress
+from vidgen.recipe import Sampling
+from vidgen.sampling.given import Held
+from vidgen.sampling.guidance import Guider
+from vidgen.size import Size
+
+if TYPE_CHECKING:
+    from vidgen.sampling.pipeline import Pipeline
+
+__all__ = ["OnStep", "Run"]
+
+OnStep = Callable[[int, Tensor], None]
+REFRESHES = 4
+"""How often given latents that depend on what is generated are encoded anew."""
+
+
+class Run:
+    """Samples latents for a batch of prompts.
+
+    Args:
+        pipe: The four parts.
+        texts: A prompt a sample.
+        negative: What to keep away from, one for all or one each.
+        wanted: Steps, frame rate and so on.
+        size: Pixels to make, as the autoencoder takes them.
+        guider: How branches combine.
+        generators: One CPU generator a sample.
+        held: What is given.
+    """
+
+    def __init__(
+        self,
+        pipe: Pipeline,
+        texts: list[str],
+        negative: str | Sequence[str],
+        wanted: Sampling,
+        size: Size,
+        guider: Guider,
+        generators: list[torch.Generator],
+        held: Held | None = None,
+    ) -> None:
+        against = [negative] * len(texts) if isinstance(negative, str) else list(negative)
+        if len(against) != len(texts):
+            raise ConfigError(
+                f"{len(against)} negative prompts for {len(texts)} prompts; give one, or one each."
+            )
+        self.pipe, self.wanted, self.guider, self.generators, self.held = (
+            pipe,
+            wanted,
+            guider,
+            generators,
+            held,
+        )
+        self.process, self.contract = pipe.process, pipe.denoiser.config.contract()
+        self.shape = pipe.autoencoder.latent.latent_size(size)
+        self.prompts = {"text": texts, "none": against}
+        self.embeddings: dict[str, TextEmbedding] = {}
+        self.prepared: dict[tuple[str, ...], Any] = {}
+        self.step = 0
+        self.clean: Tensor | None = None
+
+    def latents(
+        self,
+        *,
+        begin: Tensor | None = None,
+        strength: float = 1.0,
+        on_step: OnStep | None = None,
+        show: bool | None = None,
+    ) -> Tensor:
+        """Run the scheduler and return latents ``[B, C, t, h, w]``.
+
+        Args:
+            begin: Clean latents to begin from, noised to `strength`; None begins from noise.
+            strength: The time at which to begin.
+            on_step: Called after each step.
+            show: None shows a bar on a terminal.
+        """
+        pipe, latent = self.pipe, self.pipe.autoencoder.latent
+        grid_of = (-(-n // p) for n, p in zip(self.shape, self.contract.patch, strict=True))
+        start = strength if begin is not None and strength < 1 else None
+        steps = self.wanted.steps if start is None else max(1, round(self.wanted.steps * strength))
+        grid = pipe.scheduler.grid(self.process, steps, tokens=Size(*grid_of).volume, start=start)
+        drawn = [torch.randn(latent.channels, *self.shape, generator=one) for one in self.generators]
+        noise = torch.stack(drawn).to(pipe.device)
+        if begin is None or start is None:
+            x = grid.begin(noise)
+        else:
+            x = grid.alpha[0].to(noise) * begin.to(noise) + grid.sigma[0].to(noise) * noise
+        renewed = {grid.steps * k // REFRESHES - 1 for k in range(1, REFRESHES + 1)}
+        with progress("generating", grid.steps, show=show) as advance:
+
+            def after(i: int, value: Tensor) -> None:
+                self.step = i + 1
+                if self.held is not None and self.held.waits and i in renewed and self.clean is not None:
+                    self.held.refresh(self.clean)
+                    self.prepared.clear()
+                advance()
+                if on_step is not None:
+                    on_step(i, value)
+
+            x = pipe.scheduler.solve(self.denoise, x, grid, generators=self.generators, on_step=after)
+        return x if self.held is None else self.held.put(x)
+
+    def denoise(self, x: Tensor, t: float) -> Tensor:
+        """Return the clean estimate at time t, what is given in place."""
+        branches = self.guider.branches(self.step, t)
+        time = torch.full((len(x),), t, device=x.device, dtype=torch.float32)
+        inputs = x
+        if self.held is not None and "per_frame_time" in self.contract.abilities:
+            whole = self.held.whole
+            inputs = torch.where(whole[:, None, :, None, None], self.held.latents.to(x), x)
+            time = torch.where(whole, 0.0, time[:, None])
+        repeats = [len(branches)] + [1] * (x.ndim - 1)
+        output = self.pipe.denoiser(
+            inputs.to(self.pipe.dtype).repeat(repeats),
+            time.repeat(repeats[: time.ndim]),
+            self._prepare(branches),
+        )
+        predictions = dict(zip(branches, output.value.to(x.dtype).chunk(len(branches)), strict=True))
+        raw = self.guider.combine(predictions, self.step, t)
+        clean = self.process.to_clean(self.contract.prediction, raw, x, t)
+        clean = self.guider.adjust_clean(clean, self.step, t)
+        self.clean = clean if self.held is None else self.held.put(clean)
+        return self.clean
+
+    def _prepare(self, branches: tuple[str, ...]) -> Any:
+        if branches not in self.prepared:
+            pipe = self.pipe
+            for branch in branches:
+                if branch not in self.embeddings:
+                    embedded = pipe.text_encoder.encode(self.prompts[branch])
+                    self.embeddings[branch] = embedded.to(pipe.device, pipe.dtype)
+            joined = TextEmbedding.cat([self.embeddings[branch] for branch in branches])
+            self.prepared[branches] = pipe.denoiser.prepare(
+                joined, self._condition(len(branches)), self.shape
+            )
+        return self.prepared[branches]
+
+    def _condition(self, branches: int) -> Condition:
+        """Return what the denoiser is told beside the text, as far as it is able to hear it."""
+        abilities, count = self.contract.abilities, branches * len(self.generators)
+        fps = torch.full((count,), self.wanted.fps, device=self.pipe.device) if "fps" in abilities else None
+        given = None
+        if self.held is not None and "given" in abilities:
+            given = self.held.condition().to(self.pipe.dtype).repeat(branches, 1, 1, 1, 1)
+        return Condition(fps=fps, given=given)
