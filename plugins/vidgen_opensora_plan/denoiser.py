@@ -8,7 +8,6 @@ are the published ones. Letters: B batch, L tokens, S text tokens, D width.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import cast
 
@@ -21,15 +20,25 @@ from vidgen import PublishedLayout
 from vidgen.errors import SizeError
 from vidgen.interfaces import Condition, Denoiser, Prediction, TextEmbedding
 from vidgen.nn import attention, rotate
+from vidgen.nn.pixart import (
+    MASKED,
+    Attention,
+    FeedForward,
+    PatchEmbed,
+    TimeModulation,
+    TwoLayers,
+    norm,
+    pad_to_patch,
+    text_bias,
+)
 from vidgen.process import Process
 from vidgen.size import Size
 from vidgen_opensora_plan.config import OpenSoraPlanConfig
 
 __all__ = ["OpenSoraPlan", "Prepared", "Skip"]
 
-TIME_WIDTH = 256
-MASKED, PADDED = -10_000.0, -9_980.0
-"""What the reference adds to the scores of masked tokens, and of those that fill a length up to k^2."""
+PADDED = -9_980.0
+"""What the reference adds to the scores of tokens that fill a length up to k^2."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,79 +99,13 @@ class Prepared:
     size: Size
 
 
-class PatchEmbed(nn.Module):
-    """Patches of each frame as tokens."""
+class SkipAttention(Attention):
+    """Self-attention among the tokens that see each other, by their rotary positions."""
 
-    def __init__(self, channels: int, width: int, patch: int) -> None:
-        super().__init__()
-        self.proj = nn.Conv2d(channels, width, patch, patch)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[B, C, t, h, w]`` to ``[B, L, D]``."""
-        tokens = self.proj(rearrange(x, "b c t h w -> (b t) c h w"))
-        return rearrange(tokens, "(b t) d h w -> b (t h w) d", b=len(x))
-
-
-class TwoLayers(nn.Module):
-    """Two linear layers under their published names."""
-
-    def __init__(self, inputs: int, width: int, activation: nn.Module) -> None:
-        super().__init__()
-        self.linear_1, self.act, self.linear_2 = nn.Linear(inputs, width), activation, nn.Linear(width, width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[..., inputs]`` to ``[..., width]``."""
-        return self.linear_2(self.act(self.linear_1(x)))
-
-
-class TimeModulation(nn.Module):
-    """Table index to the time's embedding and to the six maps that all blocks share."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.emb = nn.Module()
-        self.emb.timestep_embedder = TwoLayers(TIME_WIDTH, width, nn.SiLU())
-        self.linear = nn.Linear(width, 6 * width)
-
-    def forward(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Return ``[B, D]`` and ``[B, 6, D]`` of indices ``[B]``."""
-        half = TIME_WIDTH // 2
-        rates = torch.exp(-math.log(10_000) * torch.arange(half, device=index.device) / half)
-        angles = index.float()[:, None] * rates
-        waves = torch.cat([angles.cos(), angles.sin()], dim=1).to(self.linear.weight.dtype)
-        embedded = cast("TwoLayers", self.emb.timestep_embedder)(waves)
-        return embedded, rearrange(self.linear(functional.silu(embedded)), "b (six d) -> b six d", six=6)
-
-
-class Attention(nn.Module):
-    """Queries, keys and values under their published names."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.to_q, self.to_k, self.to_v = (nn.Linear(width, width) for _ in range(3))
-        self.to_out = nn.ModuleList([nn.Linear(width, width)])
-
-    def split(self, x: Tensor) -> Tensor:
-        """Map ``[B, L, D]`` to ``[B, heads, L, D / heads]``."""
-        return rearrange(x, "b l (h d) -> b h l d", h=self.heads)
-
-    def leave(self, x: Tensor) -> Tensor:
-        """Undo `split` and project."""
-        return self.to_out[0](rearrange(x, "b h l d -> b l (h d)"))
-
-    def keys_values(self, text: Tensor) -> tuple[Tensor, Tensor]:
-        """Return keys and values of tokens ``[B, S, D]``."""
-        return self.split(self.to_k(text)), self.split(self.to_v(text))
-
-    def read(self, x: Tensor, keys_values: tuple[Tensor, Tensor], bias: Tensor | None) -> Tensor:
-        """Attend to the text."""
-        return self.leave(attention(self.split(self.to_q(x)), *keys_values, bias))
-
-    def mix(
+    def among(
         self, x: Tensor, skip: Skip, bias: Tensor | None, rope: tuple[tuple[Tensor, Tensor], ...]
     ) -> Tensor:
-        """Attend among the tokens that see each other."""
+        """Attend among tokens ``[B, L, D]``."""
         q, k, v = (
             _turn(self.split(self.to_q(x)), rope),
             _turn(self.split(self.to_k(x)), rope),
@@ -171,21 +114,6 @@ class Attention(nn.Module):
         if skip.k == 1:
             return self.leave(attention(q, k, v, bias))
         return self.leave(skip.join(attention(skip.split(q), skip.split(k), skip.split(v), bias), x.shape[1]))
-
-
-class FeedForward(nn.Module):
-    """A perceptron of four times the width, under its published names."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        enter = nn.Module()
-        enter.proj = nn.Linear(width, 4 * width)
-        self.net = nn.ModuleList([enter, nn.Identity(), nn.Linear(4 * width, width)])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``[B, L, D]``."""
-        enter = cast("nn.Linear", self.net[0].proj)
-        return self.net[2](functional.gelu(enter(x), approximate="tanh"))
 
 
 class Block(nn.Module):
@@ -197,7 +125,7 @@ class Block(nn.Module):
         first, last = config.dense_blocks
         self.skip = Skip(config.sparsity if first <= index < last else 1, grouped=index % 2 == 1)
         self.scale_shift_table = nn.Parameter(torch.randn(6, width) / width**0.5)
-        self.attn1, self.attn2 = Attention(width, config.heads), Attention(width, config.heads)
+        self.attn1, self.attn2 = SkipAttention(width, config.heads), Attention(width, config.heads)
         self.ff = FeedForward(width)
 
     def forward(
@@ -206,12 +134,12 @@ class Block(nn.Module):
         """Refine tokens ``[B, L, D]`` by the shared modulation ``[B, 6, D]`` and the text."""
         maps = (self.scale_shift_table + shared).to(x.dtype)[:, :, None]
         shift1, scale1, gate1, shift2, scale2, gate2 = maps.unbind(1)
-        mixed = self.attn1.mix(
-            _norm(x) * (1 + scale1) + shift1, self.skip, prepared.biases[self.skip], prepared.rope
+        mixed = self.attn1.among(
+            norm(x) * (1 + scale1) + shift1, self.skip, prepared.biases[self.skip], prepared.rope
         )
         x = x + gate1 * mixed
         x = x + self.attn2.read(x, keys_values, prepared.text_bias)
-        return x + gate2 * self.ff(_norm(x) * (1 + scale2) + shift2)
+        return x + gate2 * self.ff(norm(x) * (1 + scale2) + shift2)
 
 
 class OpenSoraPlan(Denoiser, PublishedLayout):
@@ -298,7 +226,7 @@ class OpenSoraPlan(Denoiser, PublishedLayout):
         biases = {skip: skip.bias(keep) for skip in {block.skip for block in self._blocks()}}
         return Prepared(
             tuple(block.attn2.keys_values(text) for block in self._blocks()),
-            None if bool(text_mask.all()) else ((~text_mask).to(text) * MASKED)[:, None, None],
+            text_bias(text_mask, text.dtype),
             {skip: None if bias is None else bias.to(text.dtype) for skip, bias in biases.items()},
             self._rope(grid, text.device),
             given,
@@ -306,14 +234,14 @@ class OpenSoraPlan(Denoiser, PublishedLayout):
         )
 
     def _predicted(self, x: Tensor, index: Tensor, prepared: Prepared) -> Tensor:
-        tokens = self.pos_embed(self._padded(x))
+        tokens = self.pos_embed(pad_to_patch(x, self.config.patch))
         if prepared.given is not None:
             tokens = tokens + prepared.given.to(tokens.dtype)
         embedded, shared = self.adaln_single(index)
         for block, keys_values in zip(self._blocks(), prepared.keys_values, strict=True):
             tokens = block(tokens, shared, keys_values, prepared)
         shift, scale = (self.scale_shift_table + embedded[:, None]).to(tokens.dtype).chunk(2, dim=1)
-        tokens = self.proj_out(_norm(tokens) * (1 + scale) + shift)
+        tokens = self.proj_out(norm(tokens) * (1 + scale) + shift)
         t, h, w = self._grid(prepared.size)
         p = self.config.patch
         made = rearrange(tokens, "b (t h w) (p q c) -> b c t (h p) (w q)", t=t, h=h, w=w, p=p, q=p)
@@ -326,14 +254,11 @@ class OpenSoraPlan(Denoiser, PublishedLayout):
             self.get_submodule("pos_embed_masked_hidden_states"),
             self.get_submodule("pos_embed_mask"),
         )
-        return known(self._padded(latents.to(dtype))) + missing(self._padded(mask.to(dtype)))
+        latents, mask = (pad_to_patch(x.to(dtype), self.config.patch) for x in (latents, mask))
+        return known(latents) + missing(mask)
 
     def _grid(self, size: Size) -> Size:
         return Size(size.frames, -(-size.height // self.config.patch), -(-size.width // self.config.patch))
-
-    def _padded(self, x: Tensor) -> Tensor:
-        down, right = (-n % self.config.patch for n in x.shape[3:])
-        return functional.pad(x, (0, right, 0, down, 0, 0), mode="replicate") if down or right else x
 
     def _blocks(self) -> list[Block]:
         return cast("list[Block]", list(self.transformer_blocks))
@@ -355,7 +280,3 @@ def _turn(x: Tensor, rope: tuple[tuple[Tensor, Tensor], ...]) -> Tensor:
     return torch.cat(
         [rotate(part, *axis) for part, axis in zip(x.chunk(3, dim=-1), rope, strict=True)], dim=-1
     )
-
-
-def _norm(x: Tensor) -> Tensor:
-    return functional.layer_norm(x, x.shape[-1:], eps=1e-6)
