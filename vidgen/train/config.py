@@ -36,7 +36,7 @@ class GivenConfig(Config):
     Attributes:
         none: Nothing: text alone.
         image: The first frame: image-to-video.
-        ends: The first and the last: a transition.
+        ends: Some first and some last frames: a transition.
         past: Some first frames: continuation.
         future: Some last frames: continuation backward.
         random: Any frames.

@@ -29,10 +29,12 @@ def draw_given(weights: GivenConfig, batch: int, frames: int, generator: torch.G
         return torch.zeros(batch, 1, dtype=torch.bool)
     index = torch.arange(frames)
     some = 1 + (part * (frames - 1)).long()  # 1 to frames - 1
+    at_end = 1 + (chance[:, 0] * (frames - 2)).long()  # 1 to frames - 2, so that one stays between both ends
+    at_start = 1 + (part * (frames - 1 - at_end)).long()
     given = {
         "none": torch.zeros(batch, frames, dtype=torch.bool),
         "image": (index == 0).expand(batch, -1),
-        "ends": ((index == 0) | (index == frames - 1)).expand(batch, -1) & (frames > 2),
+        "ends": ((index < at_start[:, None]) | (index >= frames - at_end[:, None])) & (frames > 2),
         "past": index < some[:, None],
         "future": index >= frames - some[:, None],
         "random": (chance < part[:, None]) & (chance < chance.amax(dim=1, keepdim=True)),
