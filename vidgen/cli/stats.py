@@ -52,7 +52,7 @@ def stats(
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Measure the latents of an autoencoder, channel by channel, to normalise them.
+    """Measure the latents of an autoencoder, to normalise them.
 
     Denoisers learn best from latents of mean 0 and deviation 1. Prints what to put into a recipe, and
     writes the part with this normalisation where asked to.
