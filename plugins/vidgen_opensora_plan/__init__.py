@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from vidgen.hookspecs import hookimpl
+from vidgen.pretrained import PretrainedConfig
 from vidgen.spec import ComponentSpec
 from vidgen_opensora_plan.config import CausalVAEConfig, OpenSoraPlanConfig, WFVAEConfig
 from vidgen_opensora_plan.presets import CAUSAL_VAE, OPENSORA_PLAN, WF_VAE
 
 __all__ = ["vidgen_components"]
+
+WEIGHTS = Path(__file__).parent / "pretrained"
 
 
 @hookimpl
@@ -40,5 +45,13 @@ def vidgen_components() -> list[ComponentSpec]:
             config=OpenSoraPlanConfig,
             presets=OPENSORA_PLAN,
             summary="OpenSoraT2V of Open-Sora Plan 1.2 (3D attention) and 1.3 (skip-sparse), also to inpaint.",
+        ),
+        ComponentSpec(
+            kind="pretrained",
+            name="wf-vae",
+            target="vidgen.pretrained:folder",
+            config=PretrainedConfig,
+            presets={"default": PretrainedConfig(folder=str(WEIGHTS / "wf-vae"))},
+            summary="The small WF-VAE, trained on real clips and the kinetic world.",
         ),
     ]
