@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, overload
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vidgen.checkpoint import (
     atomic_folder,
@@ -25,8 +25,10 @@ from vidgen.recipe import Recipe, Sampling, Slot, default_sampling
 from vidgen.registry import list_components
 from vidgen.sampling.assembly import assemble, save_slot
 from vidgen.sampling.device import auto_device, auto_dtype, place_of
+from vidgen.sampling.given import Given, Held, as_video
 from vidgen.sampling.guidance import Guider, as_guider
 from vidgen.sampling.run import OnStep, Run
+from vidgen.sampling.visual import Direction, Visual, connecting, each, read_visual
 from vidgen.size import Size
 from vidgen.spec import INTERFACES
 from vidgen.video import Video
@@ -156,6 +158,12 @@ class Pipeline:
         guidance: float | Guider | None = None,
         negative: str | Sequence[str] = "",
         seed: int | Sequence[int] | None = None,
+        image: Any = None,
+        video: Any = None,
+        extend: Direction | None = None,
+        loop: bool = False,
+        strength: float | None = None,
+        given: Given | Mapping[int, Any] | Sequence[Any] | None = None,
         fit: Fit = "refuse",
         output: str | Path | None = None,
         on_step: OnStep | None = None,
@@ -174,28 +182,54 @@ class Pipeline:
             negative: What to keep away from.
             seed: Sample i starts from seed + i (or from the i-th of a list); None draws one. It stands in
                 `Video.metadata`, and makes the same noise whatever else is in the batch.
+            image: The first frame: a path, a PIL image, uint8 ``[H, W, 3]`` or a `Video`; a list gives one each.
+            video: A path or `Video` that is continued, closed or changed; a list gives one each.
+            extend: Continue `video` ``"forward"`` or ``"backward"``: half of `frames` is its end (or beginning).
+            loop: Close `video` to a loop.
+            strength: Change `video`: from near 0 (hardly) to 1 (all is made anew).
+            given: Frames by number (``{0: a, 8: b, -1: c}``), or a `Given`: pixels with a mask over time and space.
             fit: ``refuse`` sizes that the parts cannot make (the nearest ones are named), or ``pad`` and crop back.
             output: Also write it there (the first of a list gets the name itself, the others a number).
             on_step: Called after each step with the step's index and the latents.
             show_progress: None shows a bar on a terminal.
 
         Raises:
-            SizeError: For a size that cannot be made.
-            ConfigError: For an argument out of range.
+            SizeError: For a size that cannot be made, and given frames that do not fit it.
+            ConfigError: For an argument out of range, or arguments that do not go together.
         """
         texts = (
             [prompts] if isinstance(prompts, str) else list(prompts) if isinstance(prompts, Sequence) else []
         )
         if not texts or not all(isinstance(text, str) for text in texts):
             raise ConfigError(f"A prompt is a string, or a non-empty list of strings, not {prompts!r}.")
-        given = {"frames": frames, "height": height, "width": width, "fps": fps, "steps": steps}
-        wanted = self.sampling.replace(**{name: value for name, value in given.items() if value is not None})
+        asked = {"frames": frames, "height": height, "width": width, "fps": fps, "steps": steps}
+        wanted = self.sampling.replace(**{name: value for name, value in asked.items() if value is not None})
         size = self._fitting(wanted.size, fit)
         guider = as_guider(self.sampling.guidance if guidance is None else guidance)
         seeds = _seeds(seed, len(texts))
         generators = [torch.Generator().manual_seed(one) for one in seeds]
-        run = Run(self, texts, negative, wanted, size, guider, generators)
-        latents = run.latents(on_step=on_step, show=show_progress)
+        sources = [
+            each(value, len(texts), name)
+            for name, value in (("image", image), ("video", video), ("given", given))
+        ]
+        visuals = [
+            read_visual(
+                size,
+                self.autoencoder.latent,
+                image=a,
+                video=b,
+                given=c,
+                extend=extend,
+                loop=loop,
+                strength=strength,
+            )
+            for a, b, c in zip(*sources, strict=True)
+        ]
+        held, begin = self._held(visuals)
+        run = Run(self, texts, negative, wanted, size, guider, generators, held)
+        latents = run.latents(
+            begin=begin, strength=1.0 if strength is None else strength, on_step=on_step, show=show_progress
+        )
         pixels = self.autoencoder.decode(latents.to(place_of(self.autoencoder)[1]))
         pixels = pixels[:, :, : wanted.frames, : wanted.height, : wanted.width].float()
         notes = {"recipe": repr(self)}
@@ -210,11 +244,53 @@ class Pipeline:
             )
             for one, text, one_seed in zip(pixels, texts, seeds, strict=True)
         ]
+        videos = [
+            made if visual is None or visual.join is None else visual.join(made)
+            for made, visual in zip(videos, visuals, strict=True)
+        ]
         for number, video in enumerate(videos):
             if output is not None:
                 path = Path(output)
                 video.save(path if number == 0 else path.with_stem(f"{path.stem}-{number}"))
         return videos[0] if isinstance(prompts, str) else videos
+
+    def connect(
+        self, first: Any, second: Any, prompt: str, *, frames: int | None = None, **options: Any
+    ) -> Video:
+        """Lead from one video into another; returns the first, what is new, and the second.
+
+        Args:
+            first: A path or `Video`.
+            second: Likewise, played after it.
+            prompt: What happens between.
+            frames: Of what is sampled: a third is the first one's end, a third the second one's beginning.
+            **options: As in a call.
+
+        Raises:
+            SizeError: When nothing new fits between the two.
+        """
+        asked = {"frames": frames, **{name: options.get(name) for name in ("height", "width")}}
+        wanted = self.sampling.replace(
+            **{name: value for name, value in asked.items() if value is not None}
+        ).size
+        clips = [as_video(one, wanted) for one in (first, second)]
+        visual = connecting(*clips, self._fitting(wanted, "refuse"), self.autoencoder.latent)
+        made = self(prompt, frames=frames, given=visual.given, **options)
+        assert visual.join is not None
+        return visual.join(made)
+
+    def _held(self, visuals: Sequence[Visual | None]) -> tuple[Held | None, Tensor | None]:
+        """Return what is given, and the latents to begin from, of a batch."""
+        if visuals[0] is None:
+            return None, None
+        givens = [visual.given for visual in visuals if visual is not None and visual.given is not None]
+        if givens:
+            return Held(givens, self.autoencoder, self.device), None
+        clips = [
+            visual.begin.tensor()[0] for visual in visuals if visual is not None and visual.begin is not None
+        ]
+        device, dtype = place_of(self.autoencoder)
+        return None, self.autoencoder.encode(torch.stack(clips).to(device, dtype)).float()
 
     def _fitting(self, size: Size, fit: Fit) -> Size:
         """Return the size to make: the wanted one, or a padded one; or refuse."""
