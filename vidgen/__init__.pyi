@@ -36,9 +36,9 @@ from vidgen.registration import register as register
 from vidgen.registry import find as find
 from vidgen.registry import list_components as list_components
 from vidgen.registry import plugins as plugins
+from vidgen.sampling.loading import load as load
 from vidgen.sampling.pipeline import Pipeline as Pipeline
 from vidgen.sampling.pipeline import compose as compose
-from vidgen.sampling.pipeline import load as load
 from vidgen.size import Size as Size
 from vidgen.spec import KINDS as KINDS
 from vidgen.spec import ComponentSpec as ComponentSpec

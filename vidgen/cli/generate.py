@@ -101,7 +101,8 @@ def generate(
 
 
 def _pipeline(model: str | None, parts: dict[str, Any], foreign: bool) -> Pipeline:
-    from vidgen.sampling.pipeline import compose, load
+    from vidgen.sampling.loading import load
+    from vidgen.sampling.pipeline import compose
 
     if model is None and len(parts) == len(INTERFACES):
         return compose(**parts, foreign=foreign)

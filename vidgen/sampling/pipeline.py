@@ -1,9 +1,9 @@
-"""The pipeline: the one loop that joins four parts."""
+"""The pipeline: four parts that fit, called with a prompt."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, overload
@@ -11,18 +11,12 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor, nn
 
-from vidgen.checkpoint import (
-    atomic_folder,
-    default_pretrained,
-    pretrained_folder,
-    recover_folder,
-)
+from vidgen.checkpoint import atomic_folder
 from vidgen.contract import Status
-from vidgen.errors import CheckpointError, ConfigError, ContractError, SizeError, UnknownNameError
+from vidgen.errors import ConfigError, ContractError, SizeError
 from vidgen.interfaces import Denoiser, Scheduler, TextEncoder, VideoAutoencoder
 from vidgen.process import Process
 from vidgen.recipe import Recipe, Sampling, Slot, default_sampling
-from vidgen.registry import list_components
 from vidgen.sampling.assembly import assemble, save_slot
 from vidgen.sampling.device import auto_device, auto_dtype, place_of
 from vidgen.sampling.given import Given, Held, as_video
@@ -33,7 +27,7 @@ from vidgen.size import Size
 from vidgen.spec import INTERFACES
 from vidgen.video import Video
 
-__all__ = ["Pipeline", "compose", "load"]
+__all__ = ["Pipeline", "compose"]
 
 Fit = Literal["refuse", "pad"]
 
@@ -254,6 +248,15 @@ class Pipeline:
                 video.save(path if number == 0 else path.with_stem(f"{path.stem}-{number}"))
         return videos[0] if isinstance(prompts, str) else videos
 
+    def stream(self, prompts: str | Sequence[str], frames: int, **options: Any) -> Iterator[Video]:
+        """Yield a video of any length piece by piece; see `vidgen.sampling.long.stream` for the options.
+
+        ``for piece in pipe.stream(prompt, frames=320, chunk=33): writer.write(piece.numpy())``
+        """
+        from vidgen.sampling.long import stream
+
+        return stream(self, prompts, frames, **options)
+
     def connect(
         self, first: Any, second: Any, prompt: str, *, frames: int | None = None, **options: Any
     ) -> Video:
@@ -376,49 +379,3 @@ def compose(
     if problems:
         raise ContractError(" ".join(map(str, problems)))
     return Pipeline(recipe, assemble(recipe, parts))
-
-
-def load(source: str | Path | None = None, *, revision: str | None = None) -> Pipeline:
-    """Load a pipeline: the shipped default, a tag, a folder written by `Pipeline.save`, or a Hub id.
-
-    Args:
-        source: None for the default that a plugin ships.
-        revision: Branch, tag or commit of a Hub repository.
-
-    Raises:
-        CheckpointError: For a folder that is no pipeline, or that cannot be fetched.
-    """
-    if source is None:
-        folder = default_pretrained()
-    elif str(source) in list_components("pretrained"):
-        folder = pretrained_folder(str(source))
-    elif str(source) and Path(source).exists():
-        folder = Path(source)
-    else:
-        folder = _fetch(str(source), revision)
-    recover_folder(folder)
-    if not (folder / "recipe.toml").exists():
-        raise CheckpointError(f"{folder} is no pipeline: it holds no recipe.toml (see Pipeline.save).")
-    recipe = Recipe.load(folder)
-    slots: dict[str, Any] = {kind: recipe.slot(kind) for kind in INTERFACES}
-    return compose(**slots, sampling=recipe.sampling, foreign=recipe.foreign, adapt=recipe.adapt)
-
-
-def _fetch(source: str, revision: str | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    if source.count("/") != 1:
-        tags = list_components("pretrained")
-        raise UnknownNameError(
-            f"There is no folder, tag or Hub id {source!r}; tags: {', '.join(tags) or 'none'}."
-        )
-    try:
-        return Path(
-            snapshot_download(source, revision=revision, allow_patterns=["*.toml", "*.json", "*.safetensors"])
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as problem:
-        line = str(problem).splitlines()[0]
-        raise CheckpointError(
-            f"{source!r} is no folder here, and the Hub did not give it: {line}"
-        ) from problem
