@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import itertools
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -47,6 +49,21 @@ def generate(
     guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance; 1 is none.")] = None,
     negative: Annotated[str, typer.Option(help="What to keep away from.")] = "",
     seed: Annotated[int | None, typer.Option(help="Prompt i starts from SEED + i; drawn by default.")] = None,
+    image: Annotated[Path | None, typer.Option(help="The first frame.")] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="What --extend continues, --loop closes, --strength changes.")
+    ] = None,
+    extend: Annotated[Literal["forward", "backward"] | None, typer.Option(help="Continue --video.")] = None,
+    loop: Annotated[bool, typer.Option("--loop", help="Close --video to a loop.")] = False,
+    strength: Annotated[
+        float | None, typer.Option(help="How much of --video is made anew, from near 0 to 1.")
+    ] = None,
+    chunk: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Sample so many frames at once: --frames may be any number, prompts come in turn."
+        ),
+    ] = None,
     output: Outputs = None,
     model: Annotated[str | None, typer.Option(help="A tag, a folder or a Hub id; else the default.")] = None,
     autoencoder: Part = None,
@@ -69,6 +86,9 @@ def generate(
       vidgen generate "a large red circle moving left on a black background"
       vidgen generate "a small cyan cross growing on a navy background" --size 33x48x80 -o a.mp4 -o a.gif
       vidgen generate "a large white square circling on a brown background" --scheduler heun --steps 10
+      vidgen generate "a small red cross moving up on a navy background" --image first.png
+      vidgen generate "a small red cross moving up on a navy background" --video clip.mp4 --extend forward
+      vidgen generate "a large cyan circle circling on a grey background" --frames 320 --chunk 33
     """  # noqa: D301
     from vidgen.video.writer import format_of
 
@@ -83,18 +103,22 @@ def generate(
     pipe = _pipeline(model, {kind: name for kind, name in chosen.items() if name}, foreign)
     _move(pipe, device, dtype)
     note(f"{pipe!r} on {pipe.device}, {str(pipe.dtype).removeprefix('torch.')}")
-    made = pipe(
-        prompts,
-        frames=frames,
-        height=height,
-        width=width,
-        fps=fps,
-        steps=steps,
-        guidance=guidance,
-        negative=negative,
-        seed=seed,
-        fit=fit,
-    )
+    options: dict[str, Any] = {
+        "height": height,
+        "width": width,
+        "fps": fps,
+        "steps": steps,
+        "guidance": guidance,
+    }
+    options |= {"negative": negative, "image": image, "fit": fit}
+    if chunk is not None:
+        if video is not None:
+            raise ConfigError("--chunk makes a video anew; leave out --video, or --chunk.")
+        pieces = pipe.stream(prompts, frames or pipe.sampling.frames, chunk=chunk, seed=seed, **options)
+        _write(pieces, outputs)
+        return
+    changes = {"video": video, "extend": extend, "loop": loop, "strength": strength}
+    made = pipe(prompts, frames=frames, seed=seed, **options, **changes)
     videos = made if isinstance(made, list) else [made]
     for path in outputs:
         _save(videos, path)
@@ -118,6 +142,24 @@ def _move(pipe: Pipeline, device: str, dtype: str) -> None:
         pipe.to(device, dtype)
     except (RuntimeError, AssertionError) as problem:  # torch names no error of its own for an absent device
         raise ConfigError(f"--device {device} cannot be used: {str(problem).splitlines()[0]}") from problem
+
+
+def _write(pieces: Iterator[Video], outputs: Sequence[Path]) -> None:
+    """Write a long video while it is made."""
+    from vidgen.video import VideoWriter
+
+    first = next(pieces)
+    with contextlib.ExitStack() as stack:
+        writers = [
+            stack.enter_context(VideoWriter(path, first.fps, metadata=first.metadata)) for path in outputs
+        ]
+        count = 0
+        for piece in itertools.chain([first], pieces):
+            count += len(piece)
+            for writer in writers:
+                writer.write(piece.numpy())
+    for path in outputs:
+        print(f"wrote {path} ({count}x{first.height}x{first.width}, seed {first.metadata['seed']})")
 
 
 def _save(videos: Sequence[Video], path: Path) -> None:
