@@ -46,6 +46,7 @@ _HOMES = {
     "vidgen.registry": ("find", "list_components", "plugins"),
     "vidgen.sampling.loading": ("load",),
     "vidgen.sampling.pipeline": ("Pipeline", "compose"),
+    "vidgen.sampling.stages": ("Chain", "StageConfig", "chain"),
     "vidgen.size": ("Size",),
     "vidgen.spec": ("KINDS", "ComponentSpec"),
     "vidgen.train.statistics": ("LatentStatistics", "latent_statistics"),

@@ -39,6 +39,9 @@ from vidgen.registry import plugins as plugins
 from vidgen.sampling.loading import load as load
 from vidgen.sampling.pipeline import Pipeline as Pipeline
 from vidgen.sampling.pipeline import compose as compose
+from vidgen.sampling.stages import Chain as Chain
+from vidgen.sampling.stages import StageConfig as StageConfig
+from vidgen.sampling.stages import chain as chain
 from vidgen.size import Size as Size
 from vidgen.spec import KINDS as KINDS
 from vidgen.spec import ComponentSpec as ComponentSpec

@@ -7,7 +7,18 @@ import pytest
 import vidgen as library
 from vidgen.spec import KINDS
 
-COMMANDS = ("list", "show", "plugins", "doctor", "check", "matrix", "generate", "reconstruct", "train")
+COMMANDS = (
+    "list",
+    "show",
+    "plugins",
+    "doctor",
+    "check",
+    "matrix",
+    "generate",
+    "chain",
+    "reconstruct",
+    "train",
+)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

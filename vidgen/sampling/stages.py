@@ -1,0 +1,169 @@
+"""Chains of stages: text to image to video, then larger, then smoother, each stage by any model.
+
+After MagicVideo-V2 (https://arxiv.org/abs/2401.04468). A stage is a call of a pipeline: more pixels and more frames are
+video-to-video (`strength`) on the clip made larger, or blended linearly in time; so no new kinds of parts are needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from vidgen.config import Config, config, require
+from vidgen.errors import ConfigError, RecipeError
+from vidgen.recipe import read_tables
+from vidgen.sampling.loading import load
+from vidgen.sampling.pipeline import Pipeline
+from vidgen.video import Video
+
+__all__ = ["CASCADE", "Chain", "StageConfig", "chain"]
+
+
+@config
+class StageConfig(Config):
+    """One stage.
+
+    Attributes:
+        kind: ``text-to-image``, ``text-to-video``, ``image-to-video`` (from the stage before), or ``video-to-video``:
+            the stage before, brought to this stage's size and changed by `strength`.
+        model: A tag, a folder or a Hub id; empty for the default model.
+        prompt: Empty for the chain's; ``{prompt}`` in it stands for that.
+        frames: None keeps the stage before's, or the model's default.
+        height: Likewise.
+        width: Likewise.
+        strength: How much `video-to-video` makes anew.
+        steps: None for the model's default.
+        guidance: None for the model's default.
+    """
+
+    kind: Literal["text-to-image", "text-to-video", "image-to-video", "video-to-video"]
+    model: str = ""
+    prompt: str = ""
+    frames: int | None = None
+    height: int | None = None
+    width: int | None = None
+    strength: float = 0.5
+    steps: int | None = None
+    guidance: float | None = None
+
+    def validate(self) -> None:
+        """Check the ranges."""
+        require(0 < self.strength <= 1, f"A stage's strength lies in (0, 1], not {self.strength}.")
+        still = self.kind == "text-to-image"
+        require(not still or self.frames in (None, 1), f"text-to-image makes 1 frame, not {self.frames}.")
+
+
+CASCADE = (
+    StageConfig(kind="text-to-image", height=64, width=64),
+    StageConfig(kind="image-to-video", frames=17, height=64, width=64),
+    StageConfig(kind="video-to-video", height=128, width=128, strength=0.6),
+    StageConfig(kind="video-to-video", frames=33, strength=0.4),
+)
+"""What the default model is chained to: an image, 17x64x64, 17x128x128, 33x128x128."""
+
+
+class Chain:
+    """Stages that run one after the other. Made by `chain`.
+
+    Args:
+        stages: In order.
+        pipes: The pipeline of each stage.
+    """
+
+    def __init__(self, stages: Sequence[StageConfig], pipes: Sequence[Pipeline]) -> None:
+        self.stages, self.pipes = tuple(stages), tuple(pipes)
+
+    def __repr__(self) -> str:
+        return f"Chain({', '.join(stage.kind for stage in self.stages)})"
+
+    def __call__(
+        self,
+        prompt: str,
+        *,
+        seed: int | None = None,
+        prompts: Mapping[int, str] | None = None,
+        keep: str | Path | None = None,
+        show_progress: bool | None = None,
+        **options: Any,
+    ) -> Video:
+        """Run all stages and return what the last one makes.
+
+        Args:
+            prompt: For every stage.
+            seed: Of the first stage; the next ones count up.
+            prompts: Other prompts, by the number of the stage.
+            keep: A folder for what each stage makes, ``0-text-to-image.png``, ``1-image-to-video.mp4`` and so on.
+            show_progress: None shows bars on a terminal.
+            **options: As in a call of a pipeline, for every stage: `negative`, `on_step`.
+        """
+        made: Video | None = None
+        for number, (stage, pipe) in enumerate(zip(self.stages, self.pipes, strict=True)):
+            text = (prompts or {}).get(number) or stage.prompt.replace("{prompt}", prompt) or prompt
+            size = {"frames": stage.frames, "height": stage.height, "width": stage.width}
+            known: dict[str, Any] = {}
+            if stage.kind == "text-to-image":
+                size["frames"] = 1
+            elif made is not None and stage.kind == "image-to-video":
+                size = {**size, "height": size["height"] or made.height, "width": size["width"] or made.width}
+                known = {"image": made[:1]}
+            elif made is not None and stage.kind == "video-to-video":
+                made = _resampled(made, stage)
+                size = dict(zip(("frames", "height", "width"), made.size, strict=True))
+                known = {"video": made, "strength": stage.strength, "fps": made.fps}
+            made = pipe(
+                text,
+                steps=stage.steps,
+                guidance=stage.guidance,
+                seed=None if seed is None else seed + number,
+                show_progress=show_progress,
+                **{**options, **size, **known},
+            )
+            if keep is not None:
+                suffix = "png" if len(made) == 1 else "mp4"
+                made.save(Path(keep) / f"{number}-{stage.kind}.{suffix}")
+        assert made is not None
+        return made
+
+
+def chain(stages: str | Path | Sequence[StageConfig | Mapping[str, Any]] | None = None) -> Chain:
+    """Return a chain, its models loaded once each.
+
+    Args:
+        stages: Stages or their tables, a TOML or JSON file with ``[[stage]]`` tables, or None for the default model's.
+
+    Raises:
+        RecipeError: For a file without stages.
+        ConfigError: For unknown fields, and stages that nothing comes before.
+    """
+    if isinstance(stages, (str, Path)):
+        tables = read_tables(stages).get("stage")
+        if not isinstance(tables, list) or not tables:
+            raise RecipeError(f"{stages} is no chain: it needs tables [[stage]], each with a kind.")
+        stages = tables
+    chosen = [
+        stage if isinstance(stage, StageConfig) else StageConfig.from_dict(stage)
+        for stage in (CASCADE if stages is None else stages)
+    ]
+    if not chosen or chosen[0].kind in ("image-to-video", "video-to-video"):
+        raise ConfigError("A chain begins with text-to-image or text-to-video, for nothing comes before.")
+    models = {name: load(name or None) for name in dict.fromkeys(stage.model for stage in chosen)}
+    return Chain(chosen, [models[stage.model] for stage in chosen])
+
+
+def _resampled(video: Video, stage: StageConfig) -> Video:
+    """Return a clip at a stage's size: resized, and blended linearly between its frames; it lasts as long."""
+    video = video.resize(stage.height or video.height, stage.width or video.width)
+    count = stage.frames or len(video)
+    if count == len(video):
+        return video
+    frames = video.numpy().astype(np.float32)
+    place = np.linspace(0, len(video) - 1, count)
+    low = np.minimum(place.astype(int), max(len(video) - 2, 0))
+    high = np.minimum(low + 1, len(video) - 1)
+    part = (place - low)[:, None, None, None]
+    blended = frames[low] * (1 - part) + frames[high] * part
+    rate = video.fps * (count - 1) / max(len(video) - 1, 1)
+    return Video(blended.round().astype(np.uint8), rate or video.fps, video.metadata)
