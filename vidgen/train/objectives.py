@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from vidgen.interfaces import Condition, Denoiser, TextEncoder, VideoAutoencoder
-from vidgen.process import Process
+from vidgen.process import Prediction, Process
 from vidgen.size import Size
 from vidgen.train.config import TrainConfig
 from vidgen.train.given import draw_given
 
-__all__ = ["AutoencoderObjective", "DenoiserObjective", "edge_loss"]
+__all__ = ["AutoencoderObjective", "DenoiserObjective", "edge_loss", "min_snr_weight"]
 
 
 def edge_loss(left: Tensor, right: Tensor, levels: int = 3) -> Tensor:
@@ -36,6 +36,30 @@ def edge_loss(left: Tensor, right: Tensor, levels: int = 3) -> Tensor:
         if level + 1 < levels and min(left.shape[-2:]) >= 2:
             left, right = (nn.functional.avg_pool3d(x, (1, 2, 2)) for x in (left, right))
     return total / levels
+
+
+def min_snr_weight(process: Process, prediction: Prediction, time: Tensor, gamma: float) -> Tensor:
+    """Return the weight of squared errors in a prediction that counts those of the clean sample by min(SNR, gamma).
+
+    Min-SNR weighting (arXiv 2303.09556), for any process: an error of 1 in the prediction is one of ``d x_0`` in the
+    clean sample, by `Process.to_clean`.
+
+    Args:
+        process: Gives alpha and sigma.
+        prediction: What the denoiser's output means.
+        time: Of any shape; t = 0 and t = 1 too.
+        gamma: Largest weight of the clean sample's error.
+
+    Returns:
+        float64 of the shape of `time`, finite.
+    """
+    alpha, sigma = process.alpha_sigma(time)
+    if prediction == "sample":
+        return (alpha / sigma).square().clamp(max=gamma)
+    if prediction == "epsilon":
+        return (gamma * (sigma / alpha).square()).clamp(max=1)
+    slope = alpha + sigma if prediction == "flow" else alpha.square() + sigma.square()
+    return torch.minimum(alpha.square(), gamma * sigma.square()) / slope.square()
 
 
 class AutoencoderObjective(nn.Module):
@@ -96,9 +120,11 @@ class DenoiserObjective(nn.Module):
         text = self.text_encoder.encode(
             ["" if gone else word for gone, word in zip(drop, captions, strict=True)]
         )
-        normal = torch.randn(batch, generator=generator)
-        time = torch.sigmoid(settings.time_mean + settings.time_std * normal).to(latents.device)
+        time = self._draw_times(batch, generator).to(latents.device)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
+        if settings.noise_offset:
+            offset = torch.randn(*latents.shape[:2], 1, 1, 1, generator=generator)
+            noise = noise + settings.noise_offset * offset.to(latents)
         condition, learned = Condition(), None
         if settings.given.anything:
             given = draw_given(settings.given, batch, latents.shape[2], generator).to(latents.device)
@@ -112,6 +138,16 @@ class DenoiserObjective(nn.Module):
         output = self.denoiser(self.process.add_noise(latents, noise, time), time, prepared).value.float()
         target = self.process.target(self.prediction, latents, noise, time).float()
         error = (output - target).square()
+        if settings.weighting == "min-snr":
+            weight = min_snr_weight(self.process, self.prediction, time, settings.min_snr_gamma).to(error)
+            error = error * (weight[:, None, None] if weight.ndim == 1 else weight[:, None])[..., None, None]
         if learned is None:
             return {"denoising": error.mean()}
         return {"denoising": (error * learned).sum() / learned.expand_as(error).sum()}
+
+    def _draw_times(self, batch: int, generator: torch.Generator) -> Tensor:
+        settings = self.settings
+        if settings.times == "uniform":
+            return torch.rand(batch, generator=generator)
+        normal = torch.randn(batch, generator=generator)
+        return torch.sigmoid(settings.time_mean + settings.time_std * normal)

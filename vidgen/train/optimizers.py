@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from vidgen.errors import MissingDependencyError
 from vidgen.train.config import TrainConfig
 
 __all__ = ["Averaged", "make_optimizers", "rate_factor"]
@@ -33,7 +36,8 @@ def make_optimizers(module: nn.Module, settings: TrainConfig) -> list[torch.opti
     ]
     optimizers: list[torch.optim.Optimizer] = []
     if rest:
-        optimizers.append(torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.99), fused=True))
+        make, options = _adamw(settings.optimizer)
+        optimizers.append(make(groups, lr=settings.learning_rate, betas=(0.9, 0.99), **options))
     if matrices:
         optimizers.append(
             torch.optim.Muon(
@@ -44,6 +48,24 @@ def make_optimizers(module: nn.Module, settings: TrainConfig) -> list[torch.opti
             )
         )
     return optimizers
+
+
+def _adamw(name: str) -> tuple[Callable[..., torch.optim.Optimizer], dict[str, bool]]:
+    """Return the maker of AdamW and its options.
+
+    Raises:
+        MissingDependencyError: When 8-bit states are wanted and no library for them is installed.
+    """
+    if name != "adamw8bit":
+        return torch.optim.AdamW, {"fused": True}
+    for module in ("bitsandbytes.optim", "torchao.optim"):
+        try:
+            return importlib.import_module(module).AdamW8bit, {}
+        except ImportError:
+            continue
+    raise MissingDependencyError(
+        "train.optimizer 'adamw8bit' needs a library that is not installed: pip install bitsandbytes (or torchao)."
+    )
 
 
 def rate_factor(step: int, settings: TrainConfig) -> float:
@@ -60,20 +82,35 @@ def rate_factor(step: int, settings: TrainConfig) -> float:
 
 
 class Averaged:
-    """An exponential moving average of parameters, slow only once there is something to average.
+    """An exponential moving average of parameters.
 
     Args:
         named: Names and parameters.
-        decay: Of the average in the long run.
+        decay: Of the average; in the long run for the kind ``warmup``.
+        kind: ``constant``; ``warmup``, slow only once there is something to average; or ``power``
+            (arXiv 2312.02696), whose reach grows with the training, whatever `decay` is.
+        power: Of the kind ``power``: larger ones forget sooner.
     """
 
-    def __init__(self, named: Iterable[tuple[str, Tensor]], decay: float) -> None:
-        self.decay = decay
+    def __init__(
+        self,
+        named: Iterable[tuple[str, Tensor]],
+        decay: float,
+        *,
+        kind: Literal["constant", "power", "warmup"] = "warmup",
+        power: float = 6.94,
+    ) -> None:
+        self.decay, self.kind, self.power = decay, kind, power
         self.values = {name: tensor.detach().clone().float() for name, tensor in named}
+
+    def decay_at(self, step: int) -> float:
+        """Return how much of the average stays when the weights of a step (from 0) are taken in."""
+        if self.kind == "power":
+            return (1 - 1 / (step + 1)) ** (self.power + 1)
+        return self.decay if self.kind == "constant" else min(self.decay, (1 + step) / (10 + step))
 
     @torch.no_grad()
     def update(self, named: Iterable[tuple[str, Tensor]], step: int) -> None:
         """Take the weights of a step (from 0) in."""
-        decay = min(self.decay, (1 + step) / (10 + step))
         names, tensors = zip(*((n, p.detach().float()) for n, p in named), strict=True)
-        torch._foreach_lerp_([self.values[n] for n in names], list(tensors), 1 - decay)
+        torch._foreach_lerp_([self.values[n] for n in names], list(tensors), 1 - self.decay_at(step))

@@ -37,7 +37,8 @@ class TrainState:
         kept = module.state_dict(keep_vars=True)
         self.buffers = {name: value for name, value in module.named_buffers() if name in kept}
         self.optimizers = make_optimizers(module, settings)
-        self.average = Averaged(self.named, settings.ema) if settings.ema else None
+        kind, power = settings.ema_kind, settings.ema_power
+        self.average = Averaged(self.named, settings.ema, kind=kind, power=power) if settings.ema else None
 
     def save(self, folder: Path) -> None:
         """Write a checkpoint; the one before stands until this one is whole.
