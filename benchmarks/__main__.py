@@ -5,7 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 
-PARTS = ("speed", "prompts", "solver_order", "solver_quality", "streaming_memory")
+PARTS = (
+    "speed",
+    "prompts",
+    "given",
+    "long",
+    "solver_order",
+    "solver_quality",
+    "sparse_attention",
+    "streaming_memory",
+    "four_reconstructions",
+)
 
 
 def main() -> int:
