@@ -14,6 +14,7 @@ PARTS = (
     "solver_quality",
     "sparse_attention",
     "streaming_memory",
+    "tiles",
     "four_reconstructions",
 )
 
