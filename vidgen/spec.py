@@ -17,7 +17,7 @@ INTERFACES = ("autoencoder", "denoiser", "text_encoder", "scheduler")
 
 EXTENSIONS: Mapping[str, str] = MappingProxyType(
     {
-        "attention": "a backend of vidgen.nn.attention: a function (q, k, v, mask) -> output",
+        "attention": "a way to compute attention: a vidgen.nn.AttentionBackend",
         "data_set": "a source of captioned videos: a vidgen.data.DataSet",
         "grid": "the times at which a scheduler evaluates the denoiser: a vidgen.interfaces.Grid",
         "guider": "how conditioned and unconditioned predictions combine: a vidgen.sampling.Guider",
