@@ -9,11 +9,11 @@ from typing import Any
 
 from vidgen.config import Config
 from vidgen.contract import DenoiserConfig
-from vidgen.errors import ConfigError, PluginError
-from vidgen.registry import registry
+from vidgen.errors import ConfigError, PluginError, RecipeError
+from vidgen.registry import find, list_components, registry
 from vidgen.spec import ComponentSpec
 
-__all__ = ["Address", "build", "load_target", "resolve"]
+__all__ = ["Address", "build", "choice_table", "load_target", "read_choice", "resolve", "spec_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,47 @@ def resolve(
     else:
         base = spec.preset(preset).replace(**(given or {}))
     return base.replace(**overrides) if overrides else base
+
+
+def spec_of(kind: str, settings: Config) -> ComponentSpec:
+    """Return the registered component whose configuration class this is.
+
+    Raises:
+        RecipeError: When none has it; says how to register one.
+    """
+    for name in list_components(kind):
+        if find(kind, name).config is type(settings):
+            return find(kind, name)
+    raise RecipeError(
+        f"No {kind} has the configuration {type(settings).__name__}; register it: @vidgen.register({kind!r}, name)."
+    )
+
+
+def read_choice(kind: str, value: Any) -> tuple[ComponentSpec, Config]:
+    """Read what an option chooses: ``"name/preset"``, ``{"name": "name/preset", field: ...}``, or a configuration.
+
+    Raises:
+        ConfigError: For another form, and for unknown or wrong fields.
+        UnknownNameError: For a name or preset that nobody registered.
+    """
+    if isinstance(value, Config):
+        return spec_of(kind, value), value
+    table = {"name": value} if isinstance(value, str) else value
+    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str):
+        raise ConfigError(
+            f"A {kind} is chosen by a name, a table with a name and fields, or a configuration, not {value!r}."
+        )
+    address = Address.parse(table["name"])
+    if address.weights:
+        raise ConfigError(f"A {kind} has no weights; leave '@{address.weights}' out.")
+    spec = find(kind, address.name)
+    return spec, resolve(spec, address.preset, {key: one for key, one in table.items() if key != "name"}, {})
+
+
+def choice_table(kind: str, value: Any) -> dict[str, Any]:
+    """Return a choice as plain data that `read_choice` reads back: the name and every field that is not None."""
+    spec, settings = read_choice(kind, value)
+    return {"name": spec.name, **{key: one for key, one in settings.to_dict().items() if one is not None}}
 
 
 def build(spec: ComponentSpec, settings: Config) -> Any:

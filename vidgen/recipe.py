@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import textwrap
 import tomllib
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from vidgen.checkpoint import FORMAT_VERSION, part_folder, read_part_config
 from vidgen.config import Config, config, require
 from vidgen.contract import Contracts, DenoiserConfig, Problem, Status, find_problems, must_train
 from vidgen.errors import ContractError, RecipeError, VidgenError, closest
-from vidgen.parts import Address, resolve
+from vidgen.parts import Address, choice_table, resolve, spec_of
 from vidgen.registry import find, list_components
 from vidgen.size import Size
 from vidgen.spec import INTERFACES, ComponentSpec
@@ -44,7 +45,8 @@ class Sampling(Config):
         width: Pixels.
         fps: Frames a second.
         steps: Solver steps.
-        guidance: Scale of classifier-free guidance; 1 is none.
+        guidance: Scale of classifier-free guidance (1 is none), or a guider: its name, or a table with name and fields.
+        refiner: What prompts are rewritten by: a prompt refiner's name, or a table with name and fields.
     """
 
     frames: int = 17
@@ -52,7 +54,8 @@ class Sampling(Config):
     width: int = 64
     fps: float = 16.0
     steps: int = 20
-    guidance: float = 3.0
+    guidance: Any = 3.0
+    refiner: Any = None
 
     def validate(self) -> None:
         """Check ranges."""
@@ -61,6 +64,17 @@ class Sampling(Config):
                 getattr(self, name) >= 1, f"Sampling.{name} must be at least 1, not {getattr(self, name)}."
             )
         require(self.fps > 0, f"Sampling.fps must be positive, not {self.fps}.")
+        if isinstance(self.guidance, (int, float)) and not isinstance(self.guidance, bool):
+            require(math.isfinite(self.guidance), f"Sampling.guidance must be finite, not {self.guidance}.")
+            object.__setattr__(self, "guidance", float(self.guidance))
+        else:
+            object.__setattr__(self, "guidance", choice_table("guider", self.guidance))
+        if self.refiner is not None:
+            object.__setattr__(self, "refiner", choice_table("prompt_refiner", self.refiner))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `from_dict` reads back equal; TOML has no null, so None is left out."""
+        return {name: value for name, value in Config.to_dict(self).items() if value is not None}
 
     @property
     def size(self) -> Size:
@@ -139,20 +153,6 @@ class Slot:
             raise ContractError(
                 f"{self.spec.kind} {self.spec.name!r} declares no contract: {problem}"
             ) from problem
-
-
-def spec_of(kind: str, settings: Config) -> ComponentSpec:
-    """Return the registered component whose configuration class this is.
-
-    Raises:
-        RecipeError: When none has it; says how to register one.
-    """
-    for name in list_components(kind):
-        if find(kind, name).config is type(settings):
-            return find(kind, name)
-    raise RecipeError(
-        f"No {kind} has the configuration {type(settings).__name__}; register it: @vidgen.register({kind!r}, name)."
-    )
 
 
 @dataclass(frozen=True, slots=True)

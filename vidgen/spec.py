@@ -20,10 +20,10 @@ EXTENSIONS: Mapping[str, str] = MappingProxyType(
         "attention": "a way to compute attention: a vidgen.nn.AttentionBackend",
         "data_set": "a source of captioned videos: a vidgen.data.DataSet",
         "grid": "the times at which a scheduler evaluates the denoiser: a vidgen.interfaces.Grid",
-        "guider": "how conditioned and unconditioned predictions combine: a vidgen.sampling.Guider",
+        "guider": "how conditioned and unconditioned predictions combine: a vidgen.sampling.guidance.Guider",
         "metric": "a measure of videos: a vidgen.metrics.Metric",
         "pretrained": "a folder of package data with trained weights, found by its name (a tag)",
-        "prompt_refiner": "a function from a person's prompt to the one the model reads",
+        "prompt_refiner": "rewrites prompts into such as a model reads: a vidgen.sampling.refine.PromptRefiner",
         "suite": "a set of measurements for the combination benchmark",
     }
 )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from vidgen.cli.fields import choice
 from vidgen.cli.output import note
 from vidgen.errors import ConfigError
 from vidgen.size import Size
@@ -47,7 +48,19 @@ def generate(
     fps: Annotated[float | None, typer.Option(help="Frames a second.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Solver steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance; 1 is none.")] = None,
+    guider: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Guide by another rule, with --guidance as its scale.")
+    ] = None,
+    guider_fields: Annotated[
+        list[str] | None, typer.Option("-G", metavar="FIELD=VALUE", help="Of --guider; may be repeated.")
+    ] = None,
     negative: Annotated[str, typer.Option(help="What to keep away from.")] = "",
+    refiner: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Rewrite the prompts first; 'none' for as they are.")
+    ] = None,
+    refiner_fields: Annotated[
+        list[str] | None, typer.Option("-R", metavar="FIELD=VALUE", help="Of --refiner; may be repeated.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Prompt i starts from SEED + i; drawn by default.")] = None,
     image: Annotated[Path | None, typer.Option(help="The first frame.")] = None,
     video: Annotated[
@@ -86,6 +99,8 @@ def generate(
       vidgen generate "a large red circle moving left on a black background"
       vidgen generate "a small cyan cross growing on a navy background" --size 33x48x80 -o a.mp4 -o a.gif
       vidgen generate "a large white square circling on a brown background" --scheduler heun --steps 10
+      vidgen generate "a large red circle growing on a black background" --guider cfg-interval -G high=0.8
+      vidgen generate "a big scarlet ball drifts leftwards over black" --refiner kinetic
       vidgen generate "a small red cross moving up on a navy background" --image first.png
       vidgen generate "a small red cross moving up on a navy background" --video clip.mp4 --extend forward
       vidgen generate "a large cyan circle circling on a grey background" --frames 320 --chunk 33
@@ -99,6 +114,11 @@ def generate(
     outputs = output or [Path("out.mp4")]
     for path in outputs:
         format_of(path)  # refuses now what could not be saved after minutes of work
+    guide: Any = choice(guider, guider_fields, "--guider", "-G")
+    if guide is None:
+        guide = guidance
+    elif guidance is not None:
+        guide = {"scale": guidance, **guide}
     chosen = dict(zip(INTERFACES, (autoencoder, denoiser, text_encoder, scheduler), strict=True))
     pipe = _pipeline(model, {kind: name for kind, name in chosen.items() if name}, foreign)
     _move(pipe, device, dtype)
@@ -108,7 +128,8 @@ def generate(
         "width": width,
         "fps": fps,
         "steps": steps,
-        "guidance": guidance,
+        "guidance": guide,
+        "refiner": choice(refiner, refiner_fields, "--refiner", "-R"),
     }
     options |= {"negative": negative, "image": image, "fit": fit}
     if chunk is not None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from vidgen.cli.fields import read_value
 from vidgen.cli.output import note
 from vidgen.errors import RecipeError
 
@@ -78,10 +78,7 @@ def read_changes(changes: Sequence[str]) -> dict[str, Any]:
         table, dot, field = key.strip().partition(".")
         if not (equals and dot and field) or table != "train":
             raise RecipeError(f"--set reads train.FIELD=VALUE, such as train.steps=100, not {change!r}.")
-        try:
-            result[field] = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
-            result[field] = text.strip()
+        result[field] = read_value(text)
     return result
 
 

@@ -5,20 +5,53 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
 from torch import Tensor
 
-from vidgen.errors import ConfigError
+from vidgen.config import Config
+from vidgen.contract import DenoiserContract
+from vidgen.errors import ConfigError, PluginError, closest
+from vidgen.parts import build, read_choice
 
-__all__ = ["ClassifierFree", "Guider", "as_guider"]
+__all__ = ["BRANCHES", "Branch", "ClassifierFree", "Guider", "as_guider", "branch"]
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """What one evaluation of the denoiser is told.
+
+    Attributes:
+        text: The prompt; else the negative (or empty) prompt.
+        given: What is given (frames, regions); else nothing, as if all were to be made.
+    """
+
+    text: bool
+    given: bool
+
+
+BRANCHES: Mapping[str, Branch] = MappingProxyType(
+    {
+        "text": Branch(text=True, given=True),
+        "none": Branch(text=False, given=True),
+        "nothing": Branch(text=False, given=False),
+        "text-alone": Branch(text=True, given=False),
+    }
+)
+"""The branches that a guider may ask for. Those that tell the denoiser the same are evaluated once."""
 
 
 class Guider(ABC):
-    """Says which branches a step needs and combines their raw predictions."""
+    """Says which branches a step needs and combines their raw predictions.
+
+    A component of the kind ``guider``: its configuration has a field `scale` wherever one number says how much.
+    """
 
     @abstractmethod
     def branches(self, step: int, t: float) -> tuple[str, ...]:
-        """Return the branches to evaluate: ``text`` (the prompt) and ``none`` (the negative or empty prompt)."""
+        """Return the names of the `BRANCHES` to evaluate; for none of them the raw prediction is zero."""
 
     @abstractmethod
     def combine(self, predictions: Mapping[str, Tensor], step: int, t: float) -> Tensor:
@@ -28,9 +61,13 @@ class Guider(ABC):
         """Act on the estimate of the clean sample; as it is by default."""
         return clean
 
+    def check(self, contract: DenoiserContract) -> None:
+        """Refuse a denoiser that cannot be guided so, by a `ConfigError`; all are taken by default."""
+        return
+
 
 class ClassifierFree(Guider):
-    """Classifier-free guidance (arXiv 2207.12598): ``none + scale (text - none)``.
+    """Classifier-free guidance (arXiv 2207.12598): ``none + scale (text - none)``; what a plain number means.
 
     Args:
         scale: 1 follows the prompt plainly and costs one evaluation a step instead of two.
@@ -50,10 +87,37 @@ class ClassifierFree(Guider):
         return predictions["none"] + self.scale * (predictions["text"] - predictions["none"])
 
 
-def as_guider(guidance: float | Guider) -> Guider:
-    """Return the guider of a number (the scale of classifier-free guidance), or the object itself."""
+def as_guider(guidance: float | str | Mapping[str, Any] | Config | Guider) -> Guider:
+    """Return the guider of a number (the scale of classifier-free guidance), a choice by name, or the object itself.
+
+    Raises:
+        ConfigError: For anything else, and for fields out of range.
+        PluginError: When what is registered as a guider is none.
+    """
     if isinstance(guidance, Guider):
         return guidance
-    if not isinstance(guidance, (int, float)) or not math.isfinite(guidance):
-        raise ConfigError(f"guidance is a number (1 is none) or a Guider, not {guidance!r}.")
+    if isinstance(guidance, (str, Mapping, Config)):
+        spec, settings = read_choice("guider", guidance)
+        made = build(spec, settings)
+        if not isinstance(made, Guider):
+            raise PluginError(f"The guider {spec.name!r} is a {type(made).__name__}, which is no Guider.")
+        return made
+    if isinstance(guidance, bool) or not isinstance(guidance, (int, float)) or not math.isfinite(guidance):
+        raise ConfigError(
+            f"guidance is a number (1 is none), the name of a guider, a table with one, or a Guider, not {guidance!r}."
+        )
     return ClassifierFree(guidance)
+
+
+def branch(guider: Guider, name: str) -> Branch:
+    """Return the branch of a name.
+
+    Raises:
+        PluginError: Naming the guider that asks for what there is not.
+    """
+    if name not in BRANCHES:
+        raise PluginError(
+            f"{type(guider).__name__} asks for a branch {name!r}.{closest(name, BRANCHES)} "
+            f"Branches: {', '.join(BRANCHES)}."
+        )
+    return BRANCHES[name]

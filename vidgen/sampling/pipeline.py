@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vidgen.checkpoint import atomic_folder
+from vidgen.config import Config
 from vidgen.contract import Status
 from vidgen.errors import ConfigError, ContractError, SizeError
 from vidgen.interfaces import Denoiser, Scheduler, TextEncoder, VideoAutoencoder
@@ -21,6 +22,7 @@ from vidgen.sampling.assembly import assemble, save_slot
 from vidgen.sampling.device import auto_device, auto_dtype, place_of
 from vidgen.sampling.given import Given, Held, as_video
 from vidgen.sampling.guidance import Guider, as_guider
+from vidgen.sampling.refine import PromptRefiner, as_refiner, refined
 from vidgen.sampling.run import OnStep, Run
 from vidgen.sampling.visual import Direction, Visual, connecting, each, read_visual
 from vidgen.size import Size
@@ -149,8 +151,9 @@ class Pipeline:
         width: int | None = None,
         fps: float | None = None,
         steps: int | None = None,
-        guidance: float | Guider | None = None,
+        guidance: float | str | Mapping[str, Any] | Config | Guider | None = None,
         negative: str | Sequence[str] = "",
+        refiner: str | Mapping[str, Any] | Config | PromptRefiner | None = None,
         seed: int | Sequence[int] | None = None,
         image: Any = None,
         video: Any = None,
@@ -172,8 +175,11 @@ class Pipeline:
             width: Pixels W.
             fps: Frames a second of the result.
             steps: Solver steps.
-            guidance: Scale of classifier-free guidance, or a `Guider`.
+            guidance: Scale of classifier-free guidance; or a guider's name, ``{"name": "cfg-interval", "scale": 5}``,
+                its configuration, or a `Guider`.
             negative: What to keep away from.
+            refiner: What rewrites the prompts first, chosen likewise (``none``: nothing does); then the metadata hold
+                both ``prompt`` and ``refined``.
             seed: Sample i starts from seed + i (or from the i-th of a list); None draws one. It stands in
                 `Video.metadata`, and makes the same noise whatever else is in the batch.
             image: The first frame: a path, a PIL image, uint8 ``[H, W, 3]`` or a `Video`; a list gives one each.
@@ -200,6 +206,8 @@ class Pipeline:
         wanted = self.sampling.replace(**{name: value for name, value in asked.items() if value is not None})
         size = self._fitting(wanted.size, fit)
         guider = as_guider(self.sampling.guidance if guidance is None else guidance)
+        rewriter = as_refiner(self.sampling.refiner if refiner is None else refiner)
+        read = refined(texts, rewriter)
         seeds = _seeds(seed, len(texts))
         generators = [torch.Generator().manual_seed(one) for one in seeds]
         sources = [
@@ -220,23 +228,25 @@ class Pipeline:
             for a, b, c in zip(*sources, strict=True)
         ]
         held, begin = self._held(visuals)
-        run = Run(self, texts, negative, wanted, size, guider, generators, held)
+        run = Run(self, read, negative, wanted, size, guider, generators, held)
         latents = run.latents(
             begin=begin, strength=1.0 if strength is None else strength, on_step=on_step, show=show_progress
         )
         pixels = self.autoencoder.decode(latents.to(place_of(self.autoencoder)[1]))
         pixels = pixels[:, :, : wanted.frames, : wanted.height, : wanted.width].float()
-        notes = {"recipe": repr(self)}
+        notes: dict[str, Any] = {"recipe": repr(self), "evaluations": run.evaluations}
         if self.random_parts:
             notes["random weights"] = ", ".join(self.random_parts)
             warnings.warn(
                 f"Random weights: {notes['random weights']}. Train them to get a picture.", stacklevel=2
             )
+        said = [
+            {"prompt": a} if rewriter is None else {"prompt": a, "refined": b}
+            for a, b in zip(texts, read, strict=True)
+        ]
         videos = [
-            Video.from_tensor(
-                one, fps=wanted.fps, clamp=True, metadata={"prompt": text, "seed": one_seed, **notes}
-            )
-            for one, text, one_seed in zip(pixels, texts, seeds, strict=True)
+            Video.from_tensor(one, fps=wanted.fps, clamp=True, metadata={**words, "seed": one_seed, **notes})
+            for one, words, one_seed in zip(pixels, said, seeds, strict=True)
         ]
         videos = [
             made if visual is None or visual.join is None else visual.join(made)

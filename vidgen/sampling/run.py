@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,7 +14,7 @@ from vidgen.interfaces import Condition, TextEmbedding
 from vidgen.progress import progress
 from vidgen.recipe import Sampling
 from vidgen.sampling.given import Held
-from vidgen.sampling.guidance import Guider
+from vidgen.sampling.guidance import Branch, Guider, branch
 from vidgen.size import Size
 
 if TYPE_CHECKING:
@@ -65,10 +66,11 @@ class Run:
         )
         self.process, self.contract = pipe.process, pipe.denoiser.config.contract()
         self.shape = pipe.autoencoder.latent.latent_size(size)
-        self.prompts = {"text": texts, "none": against}
-        self.embeddings: dict[str, TextEmbedding] = {}
-        self.prepared: dict[tuple[str, ...], Any] = {}
-        self.step = 0
+        guider.check(self.contract)
+        self.prompts = {True: texts, False: against}
+        self.embeddings: dict[bool, TextEmbedding] = {}
+        self.prepared: dict[tuple[Branch, ...], Any] = {}
+        self.step = self.evaluations = 0
         self.clean: Tensor | None = None
 
     def latents(
@@ -115,44 +117,58 @@ class Run:
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """Return the clean estimate at time t, what is given in place."""
-        branches = self.guider.branches(self.step, t)
-        time = torch.full((len(x),), t, device=x.device, dtype=torch.float32)
-        inputs = x
-        if self.held is not None and "per_frame_time" in self.contract.abilities:
-            whole = self.held.whole
-            inputs = torch.where(whole[:, None, :, None, None], self.held.latents.to(x), x)
-            time = torch.where(whole, 0.0, time[:, None])
-        repeats = [len(branches)] + [1] * (x.ndim - 1)
-        output = self.pipe.denoiser(
-            inputs.to(self.pipe.dtype).repeat(repeats),
-            time.repeat(repeats[: time.ndim]),
-            self._prepare(branches),
-        )
-        predictions = dict(zip(branches, output.value.to(x.dtype).chunk(len(branches)), strict=True))
-        raw = self.guider.combine(predictions, self.step, t)
+        told = {name: self._told(name) for name in self.guider.branches(self.step, t)}
+        made = self._predict(tuple(dict.fromkeys(told.values())), x, t)
+        raw = torch.zeros_like(x)
+        if told:
+            raw = self.guider.combine({name: made[one] for name, one in told.items()}, self.step, t)
         clean = self.process.to_clean(self.contract.prediction, raw, x, t)
         clean = self.guider.adjust_clean(clean, self.step, t)
         self.clean = clean if self.held is None else self.held.put(clean)
         return self.clean
 
-    def _prepare(self, branches: tuple[str, ...]) -> Any:
+    def _told(self, name: str) -> Branch:
+        """Return a branch as the denoiser hears it: what is given makes no difference to one that is not told."""
+        hears = self.held is not None and self.contract.abilities & {"given", "per_frame_time"}
+        one = branch(self.guider, name)
+        return one if hears else replace(one, given=True)
+
+    def _predict(self, branches: tuple[Branch, ...], x: Tensor, t: float) -> dict[Branch, Tensor]:
+        """Return the raw prediction of each branch, all in one batch."""
+        if not branches:
+            return {}
+        self.evaluations += len(branches)
+        time = torch.full((len(x),), t, device=x.device, dtype=torch.float32)
+        inputs = dict.fromkeys((True, False), (x, time))
+        if self.held is not None and "per_frame_time" in self.contract.abilities:
+            whole = self.held.whole
+            known = torch.where(whole[:, None, :, None, None], self.held.latents.to(x), x)
+            spread = time[:, None].expand(whole.shape)
+            inputs = {True: (known, torch.where(whole, 0.0, spread)), False: (x, spread)}
+        output = self.pipe.denoiser(
+            torch.cat([inputs[one.given][0] for one in branches]).to(self.pipe.dtype),
+            torch.cat([inputs[one.given][1] for one in branches]),
+            self._prepare(branches),
+        )
+        return dict(zip(branches, output.value.to(x.dtype).chunk(len(branches)), strict=True))
+
+    def _prepare(self, branches: tuple[Branch, ...]) -> Any:
         if branches not in self.prepared:
             pipe = self.pipe
-            for branch in branches:
-                if branch not in self.embeddings:
-                    embedded = pipe.text_encoder.encode(self.prompts[branch])
-                    self.embeddings[branch] = embedded.to(pipe.device, pipe.dtype)
-            joined = TextEmbedding.cat([self.embeddings[branch] for branch in branches])
-            self.prepared[branches] = pipe.denoiser.prepare(
-                joined, self._condition(len(branches)), self.shape
-            )
+            for one in branches:
+                if one.text not in self.embeddings:
+                    embedded = pipe.text_encoder.encode(self.prompts[one.text])
+                    self.embeddings[one.text] = embedded.to(pipe.device, pipe.dtype)
+            joined = TextEmbedding.cat([self.embeddings[one.text] for one in branches])
+            self.prepared[branches] = pipe.denoiser.prepare(joined, self._condition(branches), self.shape)
         return self.prepared[branches]
 
-    def _condition(self, branches: int) -> Condition:
+    def _condition(self, branches: tuple[Branch, ...]) -> Condition:
         """Return what the denoiser is told beside the text, as far as it is able to hear it."""
-        abilities, count = self.contract.abilities, branches * len(self.generators)
+        abilities, count = self.contract.abilities, len(branches) * len(self.generators)
         fps = torch.full((count,), self.wanted.fps, device=self.pipe.device) if "fps" in abilities else None
         given = None
         if self.held is not None and "given" in abilities:
-            given = self.held.condition().to(self.pipe.dtype).repeat(branches, 1, 1, 1, 1)
+            known = self.held.condition().to(self.pipe.dtype)
+            given = torch.cat([known if one.given else torch.zeros_like(known) for one in branches])
         return Condition(fps=fps, given=given)
