@@ -2,9 +2,9 @@
 
     python -m benchmarks.tiles [--autoencoder NAME] [--clip FILE]
 
-A clip of 9 frames (8 where frames come in fours), 256 pixels short side, in tiles of several sizes; beside blended tiles
-stand ones that merely abut. A seam is what the video jumps there beyond the seamless one, over that one's own change from
-pixel to pixel: 0 is none, 1 as strong as the picture's edges.
+A clip of 9 frames (8 where frames come in fours), 256 pixels short side, in tiles of several sizes; beside blended
+tiles stand ones that merely abut. A seam is what the video jumps there beyond the seamless one, over that one's own
+change from pixel to pixel: 0 is none, 1 as strong as the picture's edges.
 """
 
 from __future__ import annotations
