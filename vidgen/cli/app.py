@@ -12,7 +12,19 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from vidgen.cli import chain, combine, conform, doctor, generate, parts, reconstruct, scaffold, stats, train
+from vidgen.cli import (
+    cache,
+    chain,
+    combine,
+    conform,
+    doctor,
+    generate,
+    parts,
+    reconstruct,
+    scaffold,
+    stats,
+    train,
+)
 from vidgen.errors import VidgenError
 
 __all__ = ["BAD_INPUT", "STOPPED", "app", "main"]
@@ -123,7 +135,7 @@ def start(
         print(context.get_help())
 
 
-for group in (parts, doctor, combine, generate, chain, reconstruct, stats, train, conform, scaffold):
+for group in (parts, doctor, combine, generate, chain, reconstruct, stats, cache, train, conform, scaffold):
     group.add_to(app)
 
 

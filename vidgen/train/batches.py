@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -12,16 +13,45 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from vidgen.data import DataSet
+from vidgen.interfaces import TextEmbedding
 from vidgen.train.config import DataTable
 
-__all__ = ["Batch", "Batches", "load_batches", "to_unit"]
+__all__ = ["Batch", "Batches", "Embedded", "load_batches", "to_unit"]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Embeddings of captions, each of batch 1, and that of the empty prompt."""
+
+    rows: tuple[TextEmbedding, ...]
+    empty: TextEmbedding
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def without(self, gone: Sequence[bool]) -> TextEmbedding:
+        """Return one embedding of them all, empty where the caption is gone."""
+        chosen = [self.empty if drop else row for drop, row in zip(gone, self.rows, strict=True)]
+        return TextEmbedding.cat(chosen)
+
+
+class Stored(Protocol):
+    """Encoded samples of a table."""
+
+    def __len__(self) -> int: ...
+
+    def latents(self, indices: Sequence[int]) -> Tensor:
+        """Return ``[B, C, t, h, w]``."""
+
+    def text(self, indices: Sequence[int]) -> Embedded:
+        """Return the captions' embeddings."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one step learns from: videos ``[B, 3, T, H, W]`` in [-1, 1], or their latents, and captions."""
+    """What one step learns from: videos ``[B, 3, T, H, W]`` in [-1, 1], or latents, and captions or embeddings."""
 
-    captions: list[str]
+    text: list[str] | Embedded
     video: Tensor | None = None
     latents: Tensor | None = None
 
@@ -39,7 +69,7 @@ class Batches(Dataset):
         sets: The data set of each table.
         seed: Of the order.
         rank: This process.
-        caches: Latents of a table's first samples, by the table's number.
+        caches: Encoded first samples of a table, by the table's number.
     """
 
     def __init__(
@@ -49,7 +79,7 @@ class Batches(Dataset):
         *,
         seed: int,
         rank: int = 0,
-        caches: Mapping[int, Tensor] | None = None,
+        caches: Mapping[int, Stored] | None = None,
     ) -> None:
         self.tables, self.sets, self.seed, self.rank = tables, sets, seed, rank
         self.caches = caches or {}
@@ -64,8 +94,11 @@ class Batches(Dataset):
         known = len(data) if cache is None else len(cache)
         indices = np.random.default_rng((self.seed, step, self.rank)).integers(known, size=table.table.batch)
         if cache is not None:
-            captions = [data.caption(int(i), table.size, step + 1) for i in indices]
-            return Batch(captions, latents=cache[torch.from_numpy(indices)].float())
+            chosen = indices.tolist()
+            if table.table.cache_text:
+                return Batch(cache.text(chosen), latents=cache.latents(chosen))
+            captions = [data.caption(i, table.size, step + 1) for i in chosen]
+            return Batch(captions, latents=cache.latents(chosen))
         samples = [data.sample(int(i), table.size) for i in indices]
         video = to_unit(np.stack([sample.video for sample in samples]))
         return Batch([sample.caption for sample in samples], video=video)

@@ -103,6 +103,7 @@ class TrainConfig(Config):
             easy and hard videos count alike; ``log-mse`` that of the batch's, so that hard ones count more.
         perceptual: Weight of the multi-scale edge term of an autoencoder.
         start_from_data: Let a fresh autoencoder prepare itself from its data (`sora-vae`: principal components).
+        cache: Folder of encoded data, which trainings may share; empty for ``latents`` in the training's own.
         workers: Data-loading processes.
         log_every: Steps between log lines.
         checkpoint_minutes: Minutes between checkpoints.
@@ -139,6 +140,7 @@ class TrainConfig(Config):
     reconstruction: Literal["charbonnier", "l1", "log-mse", "mse", "psnr"] = "charbonnier"
     perceptual: float = 0.1
     start_from_data: bool = True
+    cache: str = ""
     workers: int = 0
     log_every: int = 20
     checkpoint_minutes: float = 5.0
@@ -185,6 +187,7 @@ class DataConfig(Config):
         batch: Samples to a batch.
         share: How often this table gives the batch, relative to the others.
         cache: Training a denoiser, so many samples are encoded once and their latents kept; 0 encodes on the fly.
+        cache_text: Keep what a frozen text encoder makes of these samples' captions too, in one wording each.
     """
 
     name: str
@@ -192,12 +195,16 @@ class DataConfig(Config):
     batch: int = 8
     share: float = 1.0
     cache: int = 0
+    cache_text: bool = False
 
     def validate(self) -> None:
         """Check ranges."""
         Size.parse(self.size)
         require(self.batch >= 1 and self.share > 0, "data.batch must be at least 1 and data.share positive.")
         require(self.cache >= 0, f"data.cache must be 0 or more, not {self.cache}.")
+        require(
+            self.cache > 0 or not self.cache_text, "data.cache_text needs data.cache = N, how many samples."
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,6 +310,7 @@ class TrainRecipe:
         Raises:
             SizeError: When they cannot; names the table, the part and the sizes it can make.
             ContractError: When frames are to be given to a denoiser that takes none.
+            RecipeError: When texts are to be cached that a learning text encoder makes.
         """
         slot, denoiser = self.slots["autoencoder"], self.slots.get("denoiser")
         abilities = denoiser.contract().abilities if denoiser else frozenset()
@@ -310,6 +318,12 @@ class TrainRecipe:
             raise ContractError(
                 f"train.given: the denoiser {denoiser.spec.name!r} takes no given frames (it has neither "
                 "'per_frame_time' nor 'given'); leave the table out, and give frames when sampling all the same."
+            )
+        learned = "text_encoder" in self.train.train or self.adapt
+        if learned and any(table.table.cache_text for table in self.data):
+            raise RecipeError(
+                "data.cache_text keeps what a frozen text encoder says, but this one learns; "
+                'leave it out, or train = ["denoiser"] (without adapt).'
             )
         latent = slot.contract().latent
         limit = denoiser.contract().max_latent if denoiser else None

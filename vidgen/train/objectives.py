@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from vidgen.interfaces import Condition, Denoiser, TextEncoder, VideoAutoencoder
 from vidgen.process import Prediction, Process
 from vidgen.size import Size
+from vidgen.train.batches import Embedded
 from vidgen.train.config import TrainConfig
 from vidgen.train.given import draw_given
 
@@ -112,14 +113,23 @@ class DenoiserObjective(nn.Module):
         self.abilities = contract.abilities
 
     def forward(
-        self, latents: Tensor, captions: Sequence[str], generator: torch.Generator
+        self, latents: Tensor, text: Sequence[str] | Embedded, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Return the loss of clean latents ``[B, C, t, h, w]``; all chance comes from a CPU generator."""
+        """Return the loss of clean latents ``[B, C, t, h, w]``; all chance comes from a CPU generator.
+
+        Args:
+            latents: Clean.
+            text: Their captions, or what the text encoder made of them.
+            generator: Of captions that are dropped, times, noise and given frames.
+        """
         batch, settings = len(latents), self.settings
         drop = (torch.rand(batch, generator=generator) < settings.caption_dropout).tolist()
-        text = self.text_encoder.encode(
-            ["" if gone else word for gone, word in zip(drop, captions, strict=True)]
-        )
+        if isinstance(text, Embedded):
+            embedding = text.without(drop).to(latents.device)
+        else:
+            embedding = self.text_encoder.encode(
+                ["" if gone else word for gone, word in zip(drop, text, strict=True)]
+            )
         time = self._draw_times(batch, generator).to(latents.device)
         noise = torch.randn(latents.shape, generator=generator).to(latents)
         if settings.noise_offset:
@@ -134,7 +144,7 @@ class DenoiserObjective(nn.Module):
             else:
                 time = torch.where(given, 0.0, time[:, None])
                 learned = ~given[:, None, :, None, None]
-        prepared = self.denoiser.prepare(text, condition, Size(*latents.shape[2:]))
+        prepared = self.denoiser.prepare(embedding, condition, Size(*latents.shape[2:]))
         output = self.denoiser(self.process.add_noise(latents, noise, time), time, prepared).value.float()
         target = self.process.target(self.prediction, latents, noise, time).float()
         error = (output - target).square()

@@ -23,12 +23,11 @@ from vidgen.parts import build
 from vidgen.progress import progress
 from vidgen.recipe import Slot
 from vidgen.sampling.assembly import assemble, make
-from vidgen.sampling.device import auto_dtype
 from vidgen.sampling.pipeline import Pipeline
 from vidgen.spec import INTERFACES
 from vidgen.train.batches import Batch, Batches, load_batches
+from vidgen.train.cache import Cache, arithmetic
 from vidgen.train.config import TrainRecipe
-from vidgen.train.latents import cached_latents
 from vidgen.train.objectives import AutoencoderObjective, DenoiserObjective
 from vidgen.train.optimizers import rate_factor
 from vidgen.train.state import TrainState
@@ -64,13 +63,10 @@ class Trainer:
         # Said, so that several processes find each other on CPUs too.
         cpu = not torch.accelerator.is_available()
         place = PartialState(cpu=cpu).device
-        bf16 = self.settings.precision == "bf16" or (
-            self.settings.precision == "auto" and auto_dtype(place) == torch.bfloat16
-        )
-        self.dtype = torch.bfloat16 if bf16 else torch.float32
+        self.dtype = arithmetic(self.settings, place)
         self.accelerator = Accelerator(
             cpu=cpu,
-            mixed_precision="bf16" if bf16 else "no",
+            mixed_precision="bf16" if self.dtype == torch.bfloat16 else "no",
             log_with="tensorboard",
             project_dir=str(self.folder / "logs"),
         )
@@ -182,7 +178,7 @@ class Trainer:
             batch = next(batches)
             losses = self._losses(model, batch, part)
             accelerator.backward(sum(losses.values()) / settings.accumulate)
-            meter.add(losses, len(batch.captions))
+            meter.add(losses, len(batch.text))
         norm = accelerator.clip_grad_norm_(self.objective.parameters(), settings.clip)
         factor = rate_factor(state.step, settings)
         for optimizer, rates in zip(optimizers, self.rates, strict=True):
@@ -211,19 +207,30 @@ class Trainer:
                 latents = self.parts["autoencoder"].encode(batch.video.to(place)).float()
         else:
             latents = batch.latents.to(place)
-        return model(latents, batch.captions, torch.Generator().manual_seed(seed))
+        return model(latents, batch.text, torch.Generator().manual_seed(seed))
 
     def _loader(self) -> Any:
-        caches: dict[int, Tensor] = {}
-        for number, (table, data) in enumerate(zip(self.recipe.data, self.sets, strict=True)):
-            if table.table.cache and "denoiser" in self.settings.train:
-                with self.accelerator.main_process_first():
-                    where, autoencoder = self.folder / "latents", self.parts["autoencoder"]
-                    caches[number] = cached_latents(where, autoencoder, table, data, dtype=self.dtype)
+        caches = self._caches()
         rank = self.accelerator.process_index
         batches = Batches(self.recipe.data, self.sets, seed=self.settings.seed, rank=rank, caches=caches)
         first, last = (step * self.settings.accumulate for step in (self.state.step, self.settings.steps))
         return load_batches(batches, range(first, last), workers=self.settings.workers)
+
+    def _caches(self) -> dict[int, Cache]:
+        """Return the filled caches of the data tables that want one."""
+        if "denoiser" not in self.settings.train:
+            return {}
+        root, state = Path(self.settings.cache or self.folder / "latents"), self.accelerator
+        caches = {}
+        for number, (table, data) in enumerate(zip(self.recipe.data, self.sets, strict=True)):
+            if table.table.cache:
+                parts = (self.parts["autoencoder"], self.parts["text_encoder"])
+                caches[number] = cache = Cache(root, table, data, *parts)
+                cache.fill(self.dtype, turn=state.process_index, turns=state.num_processes)
+        state.wait_for_everyone()
+        for cache in caches.values():
+            cache.fill(self.dtype)  # what other processes wrote to another machine's disk
+        return caches
 
     # What is written
 

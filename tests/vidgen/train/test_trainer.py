@@ -12,7 +12,6 @@ import torch
 import vidgen
 from vidgen.errors import CheckpointError, ConfigError, RecipeError
 from vidgen.train.config import TrainRecipe
-from vidgen.train.latents import cached_latents
 from vidgen.train.objectives import edge_loss
 from vidgen.train.optimizers import Averaged, rate_factor
 from vidgen.train.trainer import Trainer, train
@@ -134,17 +133,6 @@ def test_an_export_is_normalised_by_the_latents_of_its_own_weights(name, write, 
     assert torch.allclose(found.std, std.double(), rtol=1e-4)
 
 
-def test_latents_of_another_normalisation_are_not_taken_from_the_cache(write, tmp_path):
-    table = TrainRecipe.load(write(AUTOENCODER.replace("batch = 2", "batch = 2\ncache = 2"))).data[0]
-    part, data = vidgen.create("autoencoder", "kl-vae/tiny"), vidgen.create("data_set", "kinetic")
-    first = cached_latents(tmp_path, part, table, data, dtype=torch.float32)
-    mean, std = part.normalisation()
-    part.set_normalisation(mean, std / 2)
-    second = cached_latents(tmp_path, part, table, data, dtype=torch.float32)
-    assert torch.allclose(second.float(), 2 * first.float(), rtol=0.02)
-    assert first.abs().max() > 0
-
-
 def test_a_trained_pipeline_is_native_and_knows_its_neighbours(write, tmp_path):
     autoencoder = train(write(AUTOENCODER), tmp_path / "vae")
     text = DENOISER.replace(
@@ -155,7 +143,7 @@ def test_a_trained_pipeline_is_native_and_knows_its_neighbours(write, tmp_path):
     folder = train(write(text), tmp_path / "dit")
     pipe = vidgen.load(folder)
     assert pipe.status == "native"
-    assert len(list((tmp_path / "dit" / "latents").glob("kinetic-5x32x32-*.safetensors"))) == 1
+    assert len(list((tmp_path / "dit" / "latents").glob("kinetic-5x32x32-*/index.json"))) == 1
     with pytest.raises(vidgen.errors.ContractError, match="text space"):
         pipe.replace(text_encoder="words/tiny")
     assert pipe("a red circle", seed=0).numpy().shape == (5, 32, 32, 3)
