@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional
 
 from vidgen.size import Size
-from vidgen_folder.config import FolderConfig
+from vidgen_folder.config import CutConfig
 
 __all__ = ["Cut", "draw_cut", "looped", "resize"]
 
@@ -71,7 +71,7 @@ class Cut:
         return np.ascontiguousarray(video)
 
 
-def draw_cut(config: FolderConfig, available: int, frames: int, rng: np.random.Generator) -> Cut:
+def draw_cut(config: CutConfig, available: int, frames: int, rng: np.random.Generator) -> Cut:
     """Draw a sample's place and changes.
 
     Args:
