@@ -31,6 +31,8 @@ _HOMES = {
         "Denoiser",
         "KLAutoencoder",
         "NormalisedAutoencoder",
+        "PackedLatents",
+        "PackingDenoiser",
         "Prediction",
         "Scheduler",
         "TextEmbedding",

@@ -20,6 +20,8 @@ from vidgen.interfaces import Condition as Condition
 from vidgen.interfaces import Denoiser as Denoiser
 from vidgen.interfaces import KLAutoencoder as KLAutoencoder
 from vidgen.interfaces import NormalisedAutoencoder as NormalisedAutoencoder
+from vidgen.interfaces import PackedLatents as PackedLatents
+from vidgen.interfaces import PackingDenoiser as PackingDenoiser
 from vidgen.interfaces import Prediction as Prediction
 from vidgen.interfaces import Scheduler as Scheduler
 from vidgen.interfaces import TextEmbedding as TextEmbedding

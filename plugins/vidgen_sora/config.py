@@ -108,4 +108,4 @@ class SoraDiTConfig(DenoiserConfig):
 
     def contract(self) -> DenoiserContract:
         """Return what this denoiser declares."""
-        return self.base_contract(patch=self.patch, abilities=frozenset({"per_frame_time"}))
+        return self.base_contract(patch=self.patch, abilities=frozenset({"pack", "per_frame_time"}))

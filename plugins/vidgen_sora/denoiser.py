@@ -3,7 +3,7 @@
 After DiT (https://arxiv.org/abs/2212.09748); modulation shared by the blocks with a table each as in
 PixArt-alpha (https://arxiv.org/abs/2310.00426); normalised queries and keys (https://arxiv.org/abs/2302.05442);
 a time for each frame, so that given frames can be clean (https://arxiv.org/abs/2407.01392).
-Letters: B batch, L tokens, D width.
+Letters: B batch, L tokens, D width; packed samples are one sequence, B = 1 (NaViT, https://arxiv.org/abs/2307.06304).
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from timm.layers import GELUTanh, Mlp
 from torch import Tensor, nn
 
 from vidgen.errors import SizeError
-from vidgen.interfaces import Condition, Denoiser, Prediction, TextEmbedding
-from vidgen.nn import attention, rope_3d, rotate
+from vidgen.interfaces import Condition, PackedLatents, PackingDenoiser, Prediction, TextEmbedding
+from vidgen.nn import Segments, attention, rope_3d, rotate
+from vidgen.nn.attention import segment_ids
 from vidgen.size import Size
 from vidgen_sora.config import SoraDiTConfig
 
@@ -34,23 +35,26 @@ class Prepared:
     """What stays the same along the steps.
 
     Attributes:
-        keys_values: For each block, keys and values of the text ``[B, heads, 1 + S, D / heads]``.
-        text_mask: Boolean ``[B, 1, 1, 1 + S]``; the first is the learned null token, always there.
-        pooled: ``[B, D]``.
+        keys_values: For each block, keys and values of the text ``[B, heads, 1 + S, D / heads]``; the first is the
+            learned null token, always there.
+        text_mask: Boolean ``[B, 1, 1, 1 + S]``; of packed samples, their text tokens in one sequence too.
+        pooled: ``[B, D]``, a row a sample.
         positions: ``[L, D]``.
         rope: Cosines and sines ``[L, D / heads / 2]``.
-        size: Latent size (t, h, w), before padding to patches.
+        size: Latent size (t, h, w), before padding to patches; of packed samples each one's.
+        within: The packed samples, each of which attends within itself; None for a batch.
     """
 
     keys_values: tuple[tuple[Tensor, Tensor], ...]
-    text_mask: Tensor
+    text_mask: Tensor | Segments
     pooled: Tensor
     positions: Tensor
     rope: tuple[Tensor, Tensor]
-    size: Size
+    size: Size | tuple[Size, ...]
+    within: Segments | None = None
 
 
-class SoraDiT(Denoiser):
+class SoraDiT(PackingDenoiser):
     """Spacetime patches, adaLN from time and pooled text, rotary positions, text by cross-attention.
 
     Any latent size: sizes that the patch does not divide are padded inside and cropped back. Positions are
@@ -86,12 +90,12 @@ class SoraDiT(Denoiser):
         nn.init.zeros_(self.leave.weight)
         nn.init.zeros_(self.leave.bias)
 
-    def prepare(self, text: TextEmbedding, condition: Condition, size: Size) -> Prepared:
-        """Compute text keys and values, the pooled text and the positions of a latent size (t, h, w)."""
+    def prepare(self, text: TextEmbedding, condition: Condition, size: Size | tuple[Size, ...]) -> Prepared:
+        """Compute text keys and values, the pooled text and the positions of a latent size, or of packed ones."""
         condition.check(self.config.contract(), type(self).__name__)
         dtype, device = self.enter.weight.dtype, self.enter.weight.device
         batch = len(text.tokens)
-        grid = Size(*(-(-n // p) for n, p in zip(size, self.config.patch, strict=True)))
+        grids = [self._grid(one) for one in ((size,) if isinstance(size, Size) else size)]
         # Masked tokens are zeroed first, for they may hold anything, even NaN.
         tokens = text.tokens.masked_fill(~text.text_mask[..., None], 0).to(dtype)
         null = repeat(self.null, "d -> b 1 d", b=batch)
@@ -100,45 +104,94 @@ class SoraDiT(Denoiser):
         mask = nn.functional.pad(text.text_mask, (1, 0), value=True)
         # Over the root of the count: as large for many words as for few, where a mean would fade.
         pooled = (tokens * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).sqrt().to(tokens.dtype)
-        positions = self.position(_waves(grid, device).to(dtype))
-        rope = rope_3d(
-            grid, self.config.width // self.config.heads, theta=self.config.rope_theta, device=device
-        )
+        text_mask: Tensor | Segments = mask[:, None, None]
+        within = None
+        if not isinstance(size, Size):
+            if len(size) != batch:
+                raise SizeError(f"{batch} prompts meet {len(size)} packed sizes.")
+            within = Segments.of([grid.volume for grid in grids])
+            text_mask = Segments(within.queries, tuple(mask.sum(1).tolist()))
+            tokens = tokens[mask][None]
+        head = self.config.width // self.config.heads
+        ropes = [rope_3d(grid, head, theta=self.config.rope_theta, device=device) for grid in grids]
+        cos, sin = (torch.cat(each) for each in zip(*ropes, strict=True))
+        positions = self.position(torch.cat([_waves(grid, device) for grid in grids]).to(dtype))
         keys_values = tuple(block.read.keys_values(tokens) for block in self._blocks())
-        return Prepared(keys_values, mask[:, None, None], self.pool(pooled), positions, rope, Size(*size))
+        size = Size(*size) if isinstance(size, Size) else tuple(size)
+        return Prepared(keys_values, text_mask, self.pool(pooled), positions, (cos, sin), size, within)
 
-    def forward(self, x: Tensor, time: Tensor, prepared: Prepared) -> Prediction:
+    def forward(self, x: Tensor | PackedLatents, time: Tensor, prepared: Prepared) -> Prediction:
         """Predict from ``x`` ``[B, C, t, h, w]`` at ``time`` ``[B]`` or, a time for each frame, ``[B, t]``.
+
+        Packed samples have times ``[B]`` or, a time for each frame of each, ``[sum of t]``.
 
         Raises:
             SizeError: When `prepared` is of another latent size.
         """
-        size = Size(*x.shape[2:])
-        if size != prepared.size:
+        seen = x.sizes if isinstance(x, PackedLatents) else Size(*x.shape[2:])
+        if seen != prepared.size:
             raise SizeError(
-                f"Latents of size {size} meet what was prepared for {prepared.size}; prepare again."
+                f"Latents of size {seen} meet what was prepared for {prepared.size}; prepare again."
             )
-        pt, ph, pw = self.config.patch
-        fill = [-n % p for n, p in zip(size, self.config.patch, strict=True)]
-        x = nn.functional.pad(x, (0, fill[2], 0, fill[1], 0, fill[0]), mode="replicate") if any(fill) else x
-        t, h, w = (n // p for n, p in zip(x.shape[2:], self.config.patch, strict=True))
-        tokens = self.enter(
-            rearrange(x, "b c (t pt) (h ph) (w pw) -> b (t h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw)
-        )
+        if isinstance(x, PackedLatents):
+            return Prediction(self._packed(x, time, prepared))
+        size = Size(*x.shape[2:])
+        grid, tokens = self._grid(size), self.enter(self._patches(x))
         tokens = tokens + prepared.positions.to(tokens.dtype)
-
-        c = self._condition(time, fill[0], prepared.pooled)
+        c = self._condition(time, -size.frames % self.config.patch[0], prepared.pooled)
         shared, last = self.modulation(c), self.last_modulation(c)
         if c.shape[1] > 1:
-            shared, last = (repeat(m, "b t d -> b (t n) d", n=h * w) for m in (shared, last))
-        for block, keys_values in zip(self._blocks(), prepared.keys_values, strict=True):
-            tokens = block(tokens, shared, keys_values, prepared.text_mask, prepared.rope)
-        shift, scale = last.to(tokens.dtype).chunk(2, dim=-1)
-        value = self.leave(self.norm(tokens) * (1 + scale) + shift)
+            shared, last = (
+                repeat(m, "b t d -> b (t n) d", n=grid.height * grid.width) for m in (shared, last)
+            )
+        return Prediction(self._latents(self._refine(tokens, shared, last, prepared), size))
+
+    def _packed(self, x: PackedLatents, time: Tensor, prepared: Prepared) -> Tensor:
+        """Predict ``[C, P]``: as `forward`, of one sequence in which each sample's tokens have its own modulation."""
+        grids = [self._grid(size) for size in x.sizes]
+        tokens = self.enter(torch.cat([self._patches(sample[None]) for sample in x.split()], dim=1))
+        tokens = tokens + prepared.positions.to(tokens.dtype)
+        counts = [grid.volume for grid in grids]
+        if len(time) == len(grids):
+            c = self._condition(time, 0, prepared.pooled)[:, 0]
+        else:
+            times = time.split([size.frames for size in x.sizes])
+            fills = [-size.frames % self.config.patch[0] for size in x.sizes]
+            each = zip(times, fills, prepared.pooled[:, None], strict=True)
+            c = torch.cat([self._condition(one[None], fill, pooled)[0] for one, fill, pooled in each])
+            counts = [grid.height * grid.width for grid in grids for _ in range(grid.frames)]
+        rows = segment_ids(tuple(counts), tokens.device)
+        shared, last = (m(c)[rows][None] for m in (self.modulation, self.last_modulation))
+        made = self._refine(tokens, shared, last, prepared).split([grid.volume for grid in grids], dim=1)
+        samples = [self._latents(one, size)[0] for one, size in zip(made, x.sizes, strict=True)]
+        return PackedLatents.of(samples).values
+
+    def _grid(self, size: Size) -> Size:
+        """Return how many patches a latent size has along each axis."""
+        return Size(*(-(-n // p) for n, p in zip(size, self.config.patch, strict=True)))
+
+    def _patches(self, x: Tensor) -> Tensor:
+        """Cut ``[B, C, t, h, w]`` into patches ``[B, L, C * patch]``, the last ones padded."""
+        pt, ph, pw = self.config.patch
+        fill = [-n % p for n, p in zip(x.shape[2:], self.config.patch, strict=True)]
+        x = nn.functional.pad(x, (0, fill[2], 0, fill[1], 0, fill[0]), mode="replicate") if any(fill) else x
+        return rearrange(x, "b c (t pt) (h ph) (w pw) -> b (t h w) (c pt ph pw)", pt=pt, ph=ph, pw=pw)
+
+    def _latents(self, patches: Tensor, size: Size) -> Tensor:
+        """Join patches ``[B, L, C * patch]`` to ``[B, C, t, h, w]`` and crop what was padded."""
+        pt, ph, pw = self.config.patch
+        t, h, w = self._grid(size)
         value = rearrange(
-            value, "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)", t=t, h=h, w=w, pt=pt, ph=ph, pw=pw
+            patches, "b (t h w) (c pt ph pw) -> b c (t pt) (h ph) (w pw)", t=t, h=h, w=w, pt=pt, ph=ph, pw=pw
         )
-        return Prediction(value[:, :, : size.frames, : size.height, : size.width])
+        return value[:, :, : size.frames, : size.height, : size.width]
+
+    def _refine(self, tokens: Tensor, shared: Tensor, last: Tensor, prepared: Prepared) -> Tensor:
+        """Send tokens ``[B, L, D]`` through the blocks and out, to ``[B, L, C * patch]``."""
+        for block, keys_values in zip(self._blocks(), prepared.keys_values, strict=True):
+            tokens = block(tokens, shared, keys_values, prepared)
+        shift, scale = last.to(tokens.dtype).chunk(2, dim=-1)
+        return self.leave(self.norm(tokens) * (1 + scale) + shift)
 
     def _blocks(self) -> list[Block]:
         return cast("list[Block]", list(self.blocks))
@@ -177,13 +230,12 @@ class Block(nn.Module):
         x: Tensor,
         shared: Tensor,
         keys_values: tuple[Tensor, Tensor],
-        text_mask: Tensor,
-        rope: tuple[Tensor, Tensor],
+        prepared: Prepared,
     ) -> Tensor:
         """Refine tokens ``[B, L, D]`` by the shared modulation ``[B, 1 or L, 6 D]`` and the text."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (shared + self.table).to(x.dtype).chunk(6, dim=-1)
-        x = x + gate1 * self.mix(self.norm1(x) * (1 + scale1) + shift1, rope)
-        x = x + self.read(self.norm2(x), keys_values, text_mask)
+        x = x + gate1 * self.mix(self.norm1(x) * (1 + scale1) + shift1, prepared.rope, prepared.within)
+        x = x + self.read(self.norm2(x), keys_values, prepared.text_mask)
         return x + gate2 * self.mlp(self.norm3(x) * (1 + scale2) + shift2)
 
 
@@ -197,11 +249,11 @@ class SelfAttention(nn.Module):
         self.q_norm, self.k_norm = (nn.LayerNorm(width // heads, bias=False) for _ in range(2))
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
-        """Mix tokens ``[B, L, D]``."""
+    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], within: Segments | None) -> Tensor:
+        """Mix tokens ``[B, L, D]``, of packed samples each within itself."""
         q, k, v = rearrange(self.qkv(x), "b l (three h d) -> three b h l d", three=3, h=self.heads)
         q, k = rotate(self.q_norm(q), *rope), rotate(self.k_norm(k), *rope)
-        return self.out(rearrange(attention(q, k, v), "b h l d -> b l (h d)"))
+        return self.out(rearrange(attention(q, k, v, within), "b h l d -> b l (h d)"))
 
 
 class CrossAttention(nn.Module):
@@ -222,7 +274,7 @@ class CrossAttention(nn.Module):
         k, v = rearrange(self.kv(text), "b s (two h d) -> two b h s d", two=2, h=self.heads)
         return self.k_norm(k), v
 
-    def forward(self, x: Tensor, keys_values: tuple[Tensor, Tensor], text_mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, keys_values: tuple[Tensor, Tensor], text_mask: Tensor | Segments) -> Tensor:
         """Read the text from tokens ``[B, L, D]``."""
         q = self.q_norm(rearrange(self.q(x), "b l (h d) -> b h l d", h=self.heads))
         return self.out(rearrange(attention(q, *keys_values, text_mask), "b h l d -> b l (h d)"))

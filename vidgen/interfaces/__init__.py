@@ -3,6 +3,7 @@
 from vidgen.interfaces.autoencoder import VideoAutoencoder
 from vidgen.interfaces.denoiser import Condition, Denoiser, Prediction
 from vidgen.interfaces.normalised import KLAutoencoder, NormalisedAutoencoder
+from vidgen.interfaces.packed import PackedLatents, PackingDenoiser
 from vidgen.interfaces.scheduler import Denoise, Grid, OnStep, Scheduler, TimeGrid, draw_noise
 from vidgen.interfaces.text_encoder import TextEmbedding, TextEncoder
 
@@ -14,6 +15,8 @@ __all__ = [
     "KLAutoencoder",
     "NormalisedAutoencoder",
     "OnStep",
+    "PackedLatents",
+    "PackingDenoiser",
     "Prediction",
     "Scheduler",
     "TextEmbedding",

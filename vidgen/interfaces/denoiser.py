@@ -50,7 +50,7 @@ class Prediction:
     """A denoiser's output.
 
     Attributes:
-        value: ``[B, C, t, h, w]``, meaning what the contract's `prediction` says.
+        value: ``[B, C, t, h, w]`` (packed ``[C, P]``), meaning what the contract's `prediction` says.
         log_variance: Learned variance of the same shape, for models that have one.
     """
 

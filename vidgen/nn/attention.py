@@ -23,7 +23,15 @@ from torch.nn.functional import pad, scaled_dot_product_attention
 from vidgen.config import Config
 from vidgen.errors import PluginError, SizeError
 
-__all__ = ["AttentionBackend", "Loop", "Sdpa", "Segments", "attention", "attention_backend"]
+__all__ = [
+    "AttentionBackend",
+    "Loop",
+    "Sdpa",
+    "Segments",
+    "attention",
+    "attention_backend",
+    "segment_ids",
+]
 
 EXPLICIT_SCORES = 2**26
 """Largest number of attention scores that are written out in memory (128 MB in bfloat16)."""

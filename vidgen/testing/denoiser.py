@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vidgen.contract import ABILITIES, DenoiserContract
 from vidgen.errors import ContractError, SizeError
-from vidgen.interfaces import Condition, Prediction, TextEmbedding
+from vidgen.interfaces import Condition, PackedLatents, Prediction, TextEmbedding
 from vidgen.process import PREDICTIONS, Process
 from vidgen.size import Size
 from vidgen.testing.check import Measured, NotApplicable, Subject, Violated, check, distance
@@ -199,6 +199,26 @@ def per_frame_time_as_declared(subject: Subject) -> Measured:
         if size.frames > 1 and distance(ask(part, x, frames, words), plain) < 1e-6:
             raise Violated("the first frame's own time does not change the answer")
     return Measured(error, CLOSE)
+
+
+@check("denoiser")
+def packing_as_declared(subject: Subject) -> Measured:
+    """Samples of different sizes in one sequence get the answers that they get one by one."""
+    if "pack" not in _contract(subject).abilities:
+        raise NotApplicable("pack is not declared")
+    part, sizes = subject.stirred(), [*latent_sizes(subject), latent_sizes(subject)[0]]
+    samples = [latents(subject, size, 1, seed)[0] for seed, size in enumerate(sizes)]
+    words, times = text(subject, len(sizes)), torch.linspace(0.2, 0.8, len(sizes))
+    x, worst = PackedLatents.of(samples), 0.0
+    with torch.no_grad():
+        made = part(x, times, part.prepare(words, Condition(), x.sizes)).value
+        if made.shape != x.values.shape:
+            raise Violated(f"packed latents {list(x.values.shape)} give {list(made.shape)}")
+        for number, one in enumerate(PackedLatents(made, x.sizes).split()):
+            row = torch.tensor([number])
+            alone = ask(part, samples[number][None], times[row], _pick(words, row))
+            worst = max(worst, distance(one[None], alone))
+    return Measured(worst, CLOSE, "the difference from one by one")
 
 
 @check("denoiser")

@@ -383,6 +383,36 @@ class LastTimeOnly(ToyNet):
         return super().forward(x, time if time.ndim == 1 else time[:, -1], prepared)
 
 
+@config
+class PackingConfig(ToyNetConfig):
+    def contract(self):
+        return self.base_contract(abilities=frozenset({"pack", "per_frame_time"}))
+
+
+class Packs(ToyNet):
+    """Each sample by itself, which packs honestly."""
+
+    def __init__(self, config: PackingConfig):
+        super().__init__(config)
+
+    def forward(self, x, time, prepared):
+        if not isinstance(x, vidgen.PackedLatents):
+            return super().forward(x, time, prepared)
+        made = [
+            super(Packs, self).forward(one[None], time[[i]], {"text": prepared["text"][[i]]}).value[0]
+            for i, one in enumerate(x.split())
+        ]
+        return vidgen.Prediction(vidgen.PackedLatents.of(made).values)
+
+
+@fault("denoiser", "packing-as-declared")
+class MixesSamples(Packs):
+    def forward(self, x, time, prepared):
+        made = super().forward(x, time, prepared).value
+        mixed = made - made.mean() if isinstance(x, vidgen.PackedLatents) else made
+        return vidgen.Prediction(mixed)
+
+
 @fault("denoiser", "abilities-as-declared")
 class TakesAnything(ToyNet):
     def prepare(self, text, condition, size):
@@ -569,7 +599,9 @@ def registered(kind, cls):
 
 
 @pytest.mark.parametrize(
-    ("kind", "cls"), [*TOYS.items(), ("scheduler", ToyNoisy)], ids=lambda one: getattr(one, "__name__", one)
+    ("kind", "cls"),
+    [*TOYS.items(), ("scheduler", ToyNoisy), ("denoiser", Packs)],
+    ids=lambda one: getattr(one, "__name__", one),
 )
 def test_an_honest_component_passes(kind, cls, scratch_registry):
     rows = check_component(kind, registered(kind, cls))
