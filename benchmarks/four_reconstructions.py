@@ -204,7 +204,7 @@ def main() -> None:
     data = []
     with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
         for shot, (label, part) in itertools.product(shots, arms.items()):
-            mark = label.partition("@")[0].replace("/", "-")
+            mark = label.replace("@", "-").replace("/", "-")
             name = f"{shot.path.stem.split('_')[0]}-{shot.format}-{mark}.mp4".replace(" ", "-")
             target = args.output / name if args.output and label != "PCA" else None
             row = {
