@@ -140,3 +140,40 @@ class KineticConfig(Config):
 @config
 class KineticScorerConfig(Config):
     """Settings of the scorer: none, so that every figure is read with the same limits."""
+
+
+@config
+class KineticRefinerConfig(Config):
+    """Settings of the prompt refiner: the word for what a prompt leaves open.
+
+    Attributes:
+        size: A word of `SIZES`.
+        colour: A word of `COLOURS`.
+        shape: A word of `SHAPES`.
+        motion: A word of `MOTIONS`.
+        background: A word of `BACKGROUNDS`.
+        image: Write captions of images, which leave the motion out.
+    """
+
+    size: str = "large"
+    colour: str = "red"
+    shape: str = "circle"
+    motion: str = STILL
+    background: str = "black"
+    image: bool = False
+
+    def validate(self) -> None:
+        """Check that every word is one of the world's."""
+        known = {
+            "size": SIZES,
+            "colour": COLOURS,
+            "shape": SHAPES,
+            "motion": MOTIONS,
+            "background": BACKGROUNDS,
+        }
+        for field, words in known.items():
+            value = getattr(self, field)
+            require(
+                value in words,
+                f"KineticRefinerConfig.{field} must be one of {', '.join(words)}, not {value!r}.",
+            )

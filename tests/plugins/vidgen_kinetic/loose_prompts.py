@@ -1,7 +1,8 @@
-"""Prompts as people write them, with what they mean: size, colour, shape, motion, background; a dash for what is left open.
+"""Prompts as people write them, with their size, colour, shape, motion and background; a dash for what is left open.
 
-Both lists were written before the refiner's rules. TUNED was looked at while they were made, BLIND only counted.
-"""
+TUNED and BLIND were written before the refiner's rules, by their author; TUNED was looked at while they were made, BLIND
+not. FRESH was written after them, to find what they do not read. Right at first sight: 39 of 40, 24 of 24, 25 of 30.
+"""  # noqa: E501
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ an orange ball is moving in circles on navy | - orange circle circling navy
 large aqua disc dwindles on a black background | large cyan circle shrinking black
 humongous green circle heading downward, brown | large green circle down brown
 red square does not move at all on grey | - red square still grey
-I would like to see a small yellow triangle travelling rightwards on a black background please | small yellow triangle right black
+I would like to see a small yellow triangle travelling rightwards on black please | small yellow triangle right black
 a crimson cross inflating in front of gray | - red cross growing grey
 a purple square, moving upwards, over a brown floor, and it is tiny | small purple square up brown
 big white ball going down down down on black | large white circle down black
@@ -73,6 +74,39 @@ a lime green box ascending; backdrop: black | - green square up black
 a huge plus-sign in turquoise, drifting left, at night | large cyan cross left -
 smal blu disk mooving rigt on browne bakground | small blue circle right brown
 a bright red triangle on a dark background sliding right | - red triangle right black
+"""
+
+FRESH = """
+A tiny red dot on a dark-blue canvas, drifting slowly to the right. | small red circle right navy
+large teal plus moving left-to-right across a charcoal background | large cyan cross right grey
+The square is purple and huge, and it grows. Background is brown. | large purple square growing brown
+white triangle shrinking in front of black | - white triangle shrinking black
+circle, red, small, left, black | small red circle left black
+black background small circle red moving down | small red circle down black
+on navy a big yellow square goes round and round | large yellow square circling navy
+there's a big green ball bouncing up on grey | large green circle up grey
+a red square that's getting larger, against brown | - red square growing brown
+an extremely small cyan triangle which stays where it is; navy backdrop | small cyan triangle still navy
+big orange cross spinning on black | large orange cross - black
+a pink circle moving left on a black background | - - circle left black
+a red circle on a white background | - red circle - -
+red circle and blue square moving right on grey | - red circle right grey
+a cat | - - - - -
+big yelow squar goin down gray backgrond | large yellow square down grey
+LARGE   Blue\tTRIANGLE -- moving UP -- on BLACK!!! | large blue triangle up black
+a huge white ball falls from the top to the bottom of a brown screen | large white circle down brown
+small purple box, black bg, still | small purple square still black
+a greyish background on which a little red triangle is climbing | small red triangle up grey
+blue on navy: big circle contracting | large blue circle shrinking navy
+blue background, red circle | - red circle - navy
+a dark green square moving left on brown | - green square left brown
+the large circle is white. it orbits. black behind | large white circle circling black
+a large circle circling on navy, cyan | large cyan circle circling navy
+an orange shape like a plus, not small but big, moving upward over black | large orange cross up black
+a triangle with a red colour that moves neither left nor right, grey background | - red triangle still grey
+blue sky, a big white ball rising | large white circle up navy
+a red circle crosses the black screen from left to right | - red circle right black
+two small green squares moving down on black | small green square down black
 """
 
 
