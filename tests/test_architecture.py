@@ -203,7 +203,7 @@ def test_names_in_data_reach_registered_components_only(name):
 # Rule 6
 
 
-@pytest.mark.parametrize("kind", [*INTERFACES, "data_set", "grid"])
+@pytest.mark.parametrize("kind", [*INTERFACES, "data_set", "grid", "guider", "prompt_refiner"])
 def test_no_keyword_is_dropped(kind):
     names = vidgen.list_components(kind)
     assert names

@@ -164,13 +164,8 @@ class KineticRefinerConfig(Config):
 
     def validate(self) -> None:
         """Check that every word is one of the world's."""
-        known = {
-            "size": SIZES,
-            "colour": COLOURS,
-            "shape": SHAPES,
-            "motion": MOTIONS,
-            "background": BACKGROUNDS,
-        }
+        known: dict[str, tuple[str, ...]] = {"shape": SHAPES, "motion": MOTIONS}
+        known |= {"size": tuple(SIZES), "colour": tuple(COLOURS), "background": tuple(BACKGROUNDS)}
         for field, words in known.items():
             value = getattr(self, field)
             require(

@@ -1,10 +1,10 @@
-"""Text encoders: two small trained ones, open_clip's text towers and the T5 family."""
+"""Text encoders (two small trained ones, open_clip's text towers, the T5 family), and prompts rewritten by a model."""
 
 from __future__ import annotations
 
 from vidgen.hookspecs import hookimpl
 from vidgen.spec import ComponentSpec
-from vidgen_text.config import BytesConfig, OpenClipConfig, T5Config, WordsConfig
+from vidgen_text.config import BytesConfig, InstructConfig, OpenClipConfig, T5Config, WordsConfig
 from vidgen_text.presets import BYTES, OPEN_CLIP, T5, WORDS
 
 __all__ = ["vidgen_components"]
@@ -12,7 +12,7 @@ __all__ = ["vidgen_components"]
 
 @hookimpl
 def vidgen_components() -> list[ComponentSpec]:
-    """Declare the text encoders."""
+    """Declare the text encoders and the prompt refiner."""
     return [
         ComponentSpec(
             kind="text_encoder",
@@ -45,5 +45,12 @@ def vidgen_components() -> list[ComponentSpec]:
             config=T5Config,
             summary="The encoders of T5, mT5 and UMT5, by transformers.",
             presets=T5,
+        ),
+        ComponentSpec(
+            kind="prompt_refiner",
+            name="instruct",
+            target="vidgen_text.instruct:InstructRefiner",
+            config=InstructConfig,
+            summary="An instruction model of yours rewrites the prompt, by transformers.",
         ),
     ]

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from vidgen.config import config, require
+from vidgen.config import Config, config, require
 from vidgen.contract import TextEncoderConfig, TextEncoderContract, TextSpec
 from vidgen_text.open_clip_table import read_model
 from vidgen_text.prompts import split_words
 
-__all__ = ["BytesConfig", "OpenClipConfig", "T5Config", "WordsConfig"]
+__all__ = ["BytesConfig", "InstructConfig", "OpenClipConfig", "T5Config", "WordsConfig"]
 
 
 @config
@@ -236,3 +236,37 @@ class T5Config(TextEncoderConfig):
                 padding=self.padding,
             )
         )
+
+
+SYSTEM = (
+    "You write prompts for a video generator. Rewrite the user's prompt as one clear sentence of at most sixty words "
+    "that says what is seen, how it moves, and what is behind it. Keep every fact, add no story, answer with the "
+    "rewritten prompt alone."
+)
+
+
+@config
+class InstructConfig(Config):
+    """Settings of the instruction model that rewrites prompts.
+
+    Attributes:
+        source: A folder or hub id of a causal language model with its tokenizer; must be given.
+        system: What the model is told to do.
+        max_new_tokens: Longest answer.
+        device: `auto` (an accelerator if there is one), `cpu`, `cuda`, ...
+        dtype: `auto` (as the weights are) or a floating-point type.
+    """
+
+    source: str = ""
+    system: str = SYSTEM
+    max_new_tokens: int = 128
+    device: str = "auto"
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+
+    def validate(self) -> None:
+        """Check the ranges."""
+        require(
+            self.max_new_tokens >= 1,
+            f"InstructConfig.max_new_tokens must be at least 1, not {self.max_new_tokens}.",
+        )
+        require(bool(self.system.strip()), "InstructConfig.system must say what to do.")
