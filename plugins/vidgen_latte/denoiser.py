@@ -102,7 +102,7 @@ class Latte(Denoiser, PublishedLayout):
 
     With `learned_sigma` the prediction has a raw `log_variance`: mapped from [-1, 1] to [0, 1] it interpolates the
     logarithm of a DDPM step's variance between its lower bound (the posterior's) and its upper one (beta). Solvers
-    drop it, and training fits the prediction alone, not the variance that the published objective trains beside it.
+    drop it; training adds the published bound for it (`vidgen.train.variance`).
 
     Args:
         config: The configuration.

@@ -13,6 +13,7 @@ from vidgen.size import Size
 from vidgen.train.batches import Embedded
 from vidgen.train.config import TrainConfig
 from vidgen.train.given import draw_given
+from vidgen.train.variance import variance_bound
 
 __all__ = ["AutoencoderObjective", "DenoiserObjective", "edge_loss", "min_snr_weight"]
 
@@ -96,8 +97,8 @@ class AutoencoderObjective(nn.Module):
 class DenoiserObjective(nn.Module):
     """The denoiser's regression at random times, with dropped captions and given frames.
 
-    Frames that are given are clean, at time 0 for denoisers with `per_frame_time`, where they are not learned; told
-    beside the noisy latents to those with `given`.
+    A learned variance learns from a bound of its own (`variance_bound`). Frames that are given are clean, at time 0 for
+    denoisers with `per_frame_time`, where they are not learned; told beside the noisy latents to those with `given`.
 
     Args:
         denoiser: The part to train.
@@ -145,15 +146,22 @@ class DenoiserObjective(nn.Module):
                 time = torch.where(given, 0.0, time[:, None])
                 learned = ~given[:, None, :, None, None]
         prepared = self.denoiser.prepare(embedding, condition, Size(*latents.shape[2:]))
-        output = self.denoiser(self.process.add_noise(latents, noise, time), time, prepared).value.float()
+        x = self.process.add_noise(latents, noise, time)
+        made = self.denoiser(x, time, prepared)
+        output = made.value.float()
         target = self.process.target(self.prediction, latents, noise, time).float()
         error = (output - target).square()
         if settings.weighting == "min-snr":
             weight = min_snr_weight(self.process, self.prediction, time, settings.min_snr_gamma).to(error)
             error = error * (weight[:, None, None] if weight.ndim == 1 else weight[:, None])[..., None, None]
-        if learned is None:
-            return {"denoising": error.mean()}
-        return {"denoising": (error * learned).sum() / learned.expand_as(error).sum()}
+        if learned is not None:
+            return {"denoising": (error * learned).sum() / learned.expand_as(error).sum()}
+        losses = {"denoising": error.mean()}
+        if made.log_variance is not None:
+            clean = self.process.to_clean(self.prediction, output.detach(), x.float(), time)
+            bound = variance_bound(self.process, latents, clean, x, made.log_variance, time)
+            losses["variance"] = bound.mean()
+        return losses
 
     def _draw_times(self, batch: int, generator: torch.Generator) -> Tensor:
         settings = self.settings
