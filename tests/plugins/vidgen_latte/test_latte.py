@@ -272,7 +272,7 @@ def test_open_sora_plan_differs_in_positions_alone(tmp_path: Path) -> None:
         vidgen.load_published("denoiser", "latte", tmp_path)
 
 
-def test_the_learned_variance_is_neither_trained_nor_sampled() -> None:
+def test_the_loss_of_the_prediction_leaves_the_learned_variance_alone() -> None:
     part = vidgen.create("denoiser", "latte/tiny", latent_channels=4)
     text = TextEmbedding(torch.randn(2, 5, 64), torch.ones(2, 5, dtype=torch.bool), None)
     made = part(
