@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 
 from vidgen.config import Config, config, require
 from vidgen.errors import ConfigError, RecipeError
@@ -100,6 +101,7 @@ class Chain:
             **options: As in a call of a pipeline, for every stage: `negative`, `on_step`.
         """
         made: Video | None = None
+        seed = int(torch.randint(2**31, ()).item()) if seed is None else seed
         for number, (stage, pipe) in enumerate(zip(self.stages, self.pipes, strict=True)):
             text = (prompts or {}).get(number) or stage.prompt.replace("{prompt}", prompt) or prompt
             size = {"frames": stage.frames, "height": stage.height, "width": stage.width}
@@ -117,7 +119,7 @@ class Chain:
                 text,
                 steps=stage.steps,
                 guidance=stage.guidance,
-                seed=None if seed is None else seed + number,
+                seed=seed + number,
                 show_progress=show_progress,
                 **{**options, **size, **known},
             )
@@ -125,6 +127,7 @@ class Chain:
                 suffix = "png" if len(made) == 1 else "mp4"
                 made.save(Path(keep) / f"{number}-{stage.kind}.{suffix}")
         assert made is not None
+        made.metadata["seed"] = seed
         return made
 
 

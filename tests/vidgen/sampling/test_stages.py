@@ -23,6 +23,7 @@ SMALL = (
 def test_stages_follow_each_other_and_are_kept_on_request(tmp_path):
     made = vidgen.chain(SMALL)(PROMPT, seed=3, keep=tmp_path, show_progress=False)
     assert made.size == (9, 48, 64)
+    assert made.metadata["seed"] == 3
     assert made.fps == pytest.approx(32)  # twice as many steps between frames in the same time
     names = ["0-text-to-image.png", "1-image-to-video.mp4", "2-video-to-video.mp4", "3-video-to-video.mp4"]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
