@@ -104,8 +104,8 @@ class Batches(Dataset):
         return Batch([sample.caption for sample in samples], video=video)
 
 
-def load_batches(batches: Batches, steps: range, *, workers: int) -> DataLoader:
-    """Return a loader over the batches of a range of steps."""
+def load_batches(batches: Batches, steps: Sequence[int], *, workers: int) -> DataLoader:
+    """Return a loader over the batches of these numbers."""
     if workers:
         gc.collect()  # a forked worker that frees a frame of ours would wait for threads that only we have
     return DataLoader(

@@ -88,7 +88,11 @@ class TrainConfig(Config):
             (1 - 1 / step) ** (ema_power + 1), a part of the whole training (arXiv 2312.02696), whatever `ema` is.
         ema_power: Of ``power``: 6.94 averages over 10 % of the training, 16.97 over 5 %.
         precision: ``bf16`` autocast, ``fp32``, or ``auto``: what is fast here.
-        accumulate: Batches to an optimiser step.
+        accumulate: Batches to an optimiser step, of each process.
+        global_batches: Batches to an optimiser step of all processes together, instead of `accumulate`: then what is
+            learned does not depend on their number. 0 for none.
+        checkpointing: Compute the activations of the denoiser's blocks again going backward instead of keeping them.
+        shard: Share the parameters, gradients and optimiser states of a denoiser out among the processes (FSDP2).
         caption_dropout: Part of the captions that are left empty, for classifier-free guidance.
         times: How the times of a denoiser are drawn: ``logit-normal`` or ``uniform``.
         time_mean: Mean of the logit-normal times; above 0 leans to noise.
@@ -129,6 +133,9 @@ class TrainConfig(Config):
     ema_power: float = 6.94
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     accumulate: int = 1
+    global_batches: int = 0
+    checkpointing: bool = False
+    shard: bool = False
     caption_dropout: float = 0.1
     times: Literal["logit-normal", "uniform"] = "logit-normal"
     time_mean: float = 0.0
@@ -162,10 +169,21 @@ class TrainConfig(Config):
         for name in ("steps", "accumulate", "log_every"):
             require(getattr(self, name) >= 1, f"train.{name} must be at least 1, not {getattr(self, name)}.")
         for name in ("warmup", "workers", "seed", "sample_every", "checkpoint_minutes", "weight_decay",
-                     "noise_offset", "ema_power"):  # fmt: skip
+                     "noise_offset", "ema_power", "global_batches"):  # fmt: skip
             require(getattr(self, name) >= 0, f"train.{name} must be 0 or more, not {getattr(self, name)}.")
         require(self.min_snr_gamma > 0, f"train.min_snr_gamma must be positive, not {self.min_snr_gamma}.")
         require(self.seed < 2**32, f"train.seed must be below 2**32, not {self.seed}.")
+        for name in ("checkpointing", "shard"):
+            wanted = getattr(self, name) and "denoiser" not in self.train
+            require(not wanted, f"train.{name} is for denoisers; leave it out.")
+        require(
+            not self.shard or (self.optimizer == "adamw" and not self.sample_every),
+            "train.shard needs optimizer = 'adamw' and sample_every = 0: others want whole weights.",
+        )
+        require(
+            not self.global_batches or self.accumulate == 1,
+            "train.global_batches replaces train.accumulate; name one of them.",
+        )
         twice = len(set(self.train)) < len(self.train)
         require(not twice, f"train.train names a part twice: {', '.join(self.train)}.")
         for name in ("caption_dropout", "ema", "decay"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,11 +11,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from vidgen.checkpoint import atomic_folder
 from vidgen.errors import CheckpointError
 from vidgen.train.config import TrainConfig
+from vidgen.train.memory import laid_out_like, whole
 from vidgen.train.optimizers import Averaged, make_optimizers
 
 __all__ = ["TrainState"]
@@ -40,21 +41,30 @@ class TrainState:
         kind, power = settings.ema_kind, settings.ema_power
         self.average = Averaged(self.named, settings.ema, kind=kind, power=power) if settings.ema else None
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, *, write: bool = True) -> None:
         """Write a checkpoint; the one before stands until this one is whole.
+
+        Its form does not depend on how many processes there are, or on how they share the parameters.
+
+        Args:
+            folder: Where.
+            write: Whether this process writes; all of them must call this, for they put the parameters together.
 
         Raises:
             CheckpointError: When it cannot be written (a full disk).
         """
+        weights = {name: whole(p.detach()).contiguous() for name, p in (*self.named, *self.buffers.items())}
+        averages = {name: whole(x) for name, x in self.average.values.items()} if self.average else {}
+        states = [_changed(optimizer.state_dict(), lambda _, x: whole(x)) for optimizer in self.optimizers]
+        if not write:
+            return
         with atomic_folder(folder) as new:
             head = {"step": self.step, "parts": self.identity}
             (new / "config.json").write_text(json.dumps(head, indent=2) + "\n")
-            weights = {name: p.detach().contiguous() for name, p in (*self.named, *self.buffers.items())}
-            states = [optimizer.state_dict() for optimizer in self.optimizers]
             try:
                 save_file(weights, new / "weights.safetensors")
-                if self.average is not None:
-                    save_file(self.average.values, new / "average.safetensors")
+                if averages:
+                    save_file(averages, new / "average.safetensors")
                 torch.save(states, new / "optimizers.pt")
             except (RuntimeError, SafetensorError) as problem:  # how both libraries put a full disk
                 raise OSError(None, str(problem).splitlines()[0]) from problem
@@ -80,13 +90,12 @@ class TrainState:
             )
         with torch.no_grad():
             for name, value in (*self.named, *self.buffers.items()):
-                value.copy_(weights[name])
+                value.copy_(laid_out_like(weights[name], value))
         for optimizer, state in zip(self.optimizers, states, strict=True):
-            optimizer.load_state_dict(state)
+            optimizer.load_state_dict(_laid_out(state, optimizer))
         if self.average is not None and averages is not None:
-            self.average.values = {
-                name: averages[name].to(value) for name, value in self.average.values.items()
-            }
+            for name, value in self.average.values.items():
+                value.copy_(laid_out_like(averages[name], value))
         self.step = head["step"]
 
     def update_average(self) -> None:
@@ -110,3 +119,21 @@ class TrainState:
             with torch.no_grad():
                 for (_, parameter), value in zip(self.named, kept, strict=True):
                     parameter.copy_(value)
+
+
+def _changed(state: dict[str, Any], change: Callable[[int, Tensor], Tensor]) -> dict[str, Any]:
+    """Return an optimiser's state with its tensors changed by a function of the parameter's number and the tensor."""
+    tensors = {
+        number: {key: change(number, x) if isinstance(x, Tensor) else x for key, x in values.items()}
+        for number, values in state["state"].items()
+    }
+    return {**state, "state": tensors}
+
+
+def _laid_out(state: dict[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Return a whole state as the parameters of an optimiser are laid out; counts of steps stay as they are."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    return _changed(
+        state,
+        lambda number, x: laid_out_like(x, parameters[number]) if x.shape == parameters[number].shape else x,
+    )

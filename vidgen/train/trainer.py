@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import fnmatch
 import json
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,16 +25,16 @@ from vidgen.spec import INTERFACES
 from vidgen.train.batches import Batch, Batches, load_batches
 from vidgen.train.cache import Cache, arithmetic
 from vidgen.train.config import TrainRecipe
+from vidgen.train.memory import checkpoint_blocks, make_whole, shard, whole
+from vidgen.train.meter import Meter
 from vidgen.train.objectives import AutoencoderObjective, DenoiserObjective
 from vidgen.train.optimizers import rate_factor
 from vidgen.train.state import TrainState
 from vidgen.train.statistics import latent_statistics
+from vidgen.train.stop import stop_asked
 from vidgen.video import Video
 
 __all__ = ["Trainer", "train"]
-
-SAME_WISH = 5.0
-"""Signals to stop within so many seconds count as one."""
 
 
 class Trainer:
@@ -70,6 +67,11 @@ class Trainer:
             log_with="tensorboard",
             project_dir=str(self.folder / "logs"),
         )
+        if self.settings.global_batches % self.accelerator.num_processes:
+            raise ConfigError(
+                f"train.global_batches {self.settings.global_batches} cannot be shared out among "
+                f"{self.accelerator.num_processes} processes; take a multiple of their number."
+            )
         self.parts = self._make_parts(init)
         self.sets = [build(table.spec, table.settings) for table in recipe.data]
         checkpoint = self.folder / "checkpoint"
@@ -80,10 +82,20 @@ class Trainer:
         identity = {kind: slot.to_dict() for kind, slot in self.recipe.slots.items()}
         if not any(p.requires_grad for p in self.objective.parameters()):
             raise ConfigError(f"train.freeze {list(self.settings.freeze)} leaves nothing to train.")
+        if self.settings.checkpointing:
+            checkpoint_blocks(self.parts["denoiser"])
+        if self.settings.shard:
+            shard(self.objective)
         self.state = TrainState(self.objective, self.settings, identity)
         self.rates = [[group["lr"] for group in opt.param_groups] for opt in self.state.optimizers]
         if checkpoint.exists():
             self.state.load(checkpoint)
+
+    @property
+    def accumulate(self) -> int:
+        """Batches of this process to an optimiser step."""
+        settings, processes = self.settings, self.accelerator.num_processes
+        return settings.global_batches // processes if settings.global_batches else settings.accumulate
 
     @property
     def is_main(self) -> bool:
@@ -133,18 +145,21 @@ class Trainer:
         KeyboardInterrupt; the same call goes on from there.
         """
         settings, accelerator, state = self.settings, self.accelerator, self.state
-        model, *optimizers = accelerator.prepare(self.objective, *state.optimizers)
+        optimizers = [accelerator.prepare(optimizer) for optimizer in state.optimizers]
+        # What is shared out averages its gradients by itself.
+        model = self.objective if settings.shard else accelerator.prepare(self.objective)
         model.train()
         accelerator.init_trackers("train")
-        batches, meter, saved = iter(self._loader()), _Meter(), time.monotonic()
+        batches, meter, saved = iter(self._loader()), Meter(), time.monotonic()
         shown = None if self.is_main else False
-        with _stop_asked() as stop, progress("training", settings.steps, show=shown) as advance:
+        with stop_asked() as stop, progress("training", settings.steps, show=shown) as advance:
             advance(state.step)
             while state.step < settings.steps and not self._any(stop()):
                 norm = self._learn(model, optimizers, batches, meter)
                 advance(1)
                 if state.step % settings.log_every == 0 or state.step == settings.steps:
                     means, pace = meter.read(accelerator.num_processes)
+                    means = {name: self._mean(value) for name, value in means.items()}
                     self._log(means, pace, norm)
                     advance(0, loss=f"{sum(means.values()):.4f}", pace=f"{pace:.1f}/s")
                 if settings.sample_every and state.step % settings.sample_every == 0:
@@ -154,7 +169,7 @@ class Trainer:
                     saved = time.monotonic()
         self.checkpoint()
         done = state.step == settings.steps
-        if done and self.is_main:
+        if done:
             self.export()
         accelerator.wait_for_everyone()
         accelerator.end_training()
@@ -169,15 +184,23 @@ class Trainer:
         flag = torch.tensor(float(asked), device=self.accelerator.device)
         return bool(self.accelerator.reduce(flag, "sum") > 0)
 
+    def _mean(self, value: float) -> float:
+        """Return the mean of a number over the processes."""
+        if self.accelerator.num_processes == 1:
+            return value
+        there = torch.tensor(value, dtype=torch.float32, device=self.accelerator.device)
+        return float(self.accelerator.reduce(there, "mean"))
+
     def _learn(
-        self, model: nn.Module, optimizers: Sequence[Any], batches: Iterator[Batch], meter: _Meter
+        self, model: nn.Module, optimizers: Sequence[Any], batches: Iterator[Batch], meter: Meter
     ) -> float:
         """Take one optimiser step and return the norm of the gradient."""
         settings, accelerator, state = self.settings, self.accelerator, self.state
-        for part in range(settings.accumulate):
+        for part in range(self.accumulate):
             batch = next(batches)
-            losses = self._losses(model, batch, part)
-            accelerator.backward(sum(losses.values()) / settings.accumulate)
+            with accelerator.autocast():
+                losses = self._losses(model, batch, part)
+            accelerator.backward(sum(losses.values()) / self.accumulate)
             meter.add(losses, len(batch.text))
         norm = accelerator.clip_grad_norm_(self.objective.parameters(), settings.clip)
         factor = rate_factor(state.step, settings)
@@ -188,12 +211,12 @@ class Trainer:
             optimizer.zero_grad()
         state.update_average()
         state.step += 1
-        return float(norm)
+        return float(whole(norm))
 
     def _losses(self, model: nn.Module, batch: Batch, part: int) -> dict[str, Tensor]:
         place = self.accelerator.device
-        number = self.state.step * self.settings.accumulate + part
-        draw = (self.settings.seed, number, self.accelerator.process_index)
+        number = self._numbers(self.state.step)[part]
+        draw = (self.settings.seed, number, self._stream)
         seed = int(np.random.SeedSequence(draw).generate_state(1)[0])
         if "denoiser" not in self.settings.train:
             assert batch.video is not None
@@ -211,10 +234,25 @@ class Trainer:
 
     def _loader(self) -> Any:
         caches = self._caches()
-        rank = self.accelerator.process_index
-        batches = Batches(self.recipe.data, self.sets, seed=self.settings.seed, rank=rank, caches=caches)
-        first, last = (step * self.settings.accumulate for step in (self.state.step, self.settings.steps))
-        return load_batches(batches, range(first, last), workers=self.settings.workers)
+        settings = self.settings
+        batches = Batches(self.recipe.data, self.sets, seed=settings.seed, rank=self._stream, caches=caches)
+        numbers = [
+            number for step in range(self.state.step, settings.steps) for number in self._numbers(step)
+        ]
+        return load_batches(batches, numbers, workers=settings.workers)
+
+    def _numbers(self, step: int) -> range:
+        """Return the numbers of the batches that this process learns from at a step."""
+        accelerator, together = self.accelerator, self.settings.global_batches
+        if not together:
+            return range(step * self.accumulate, (step + 1) * self.accumulate)
+        first = step * together + accelerator.process_index
+        return range(first, (step + 1) * together, accelerator.num_processes)
+
+    @property
+    def _stream(self) -> int:
+        """The stream of chance of this process: all share one where they share numbered batches out."""
+        return 0 if self.settings.global_batches else self.accelerator.process_index
 
     def _caches(self) -> dict[int, Cache]:
         """Return the filled caches of the data tables that want one."""
@@ -246,8 +284,7 @@ class Trainer:
 
     def checkpoint(self) -> None:
         """Write weights, averages and optimiser states, atomically."""
-        if self.is_main:
-            self.state.save(self.folder / "checkpoint")
+        self.state.save(self.folder / "checkpoint", write=self.is_main)
 
     def sample(self) -> Path | None:
         """Write a picture of what the averaged weights make now: reconstructions, or videos of the prompts."""
@@ -284,8 +321,12 @@ class Trainer:
         return self.folder / ("autoencoder" if self.settings.train == ("autoencoder",) else "pipeline")
 
     def export(self) -> None:
-        """Write the averaged weights into `result`."""
+        """Write the averaged weights into `result`; all processes take part."""
         with self.state.averaged():
+            if self.settings.shard:
+                make_whole(self.objective)
+            if not self.is_main:
+                return
             if self.settings.train == ("autoencoder",):
                 self._export_autoencoder()
             else:
@@ -322,51 +363,6 @@ class Trainer:
         part = self.parts[kind]
         mark = f"{self.recipe.slots[kind].spec.name}-{digest(part.state_dict())}"
         part.config = part.config.replace(space=mark)
-
-
-class _Meter:
-    """Means of losses and samples a second since the last reading."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._count = self._samples = 0
-        self._begun = time.monotonic()
-
-    def add(self, losses: Mapping[str, Tensor], samples: int) -> None:
-        for name, value in losses.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value.item()
-        self._count += 1
-        self._samples += samples
-
-    def read(self, processes: int) -> tuple[dict[str, float], float]:
-        means = {name: value / self._count for name, value in self._sums.items()}
-        pace = processes * self._samples / (time.monotonic() - self._begun)
-        self._sums, self._count, self._samples, self._begun = {}, 0, 0, time.monotonic()
-        return means, pace
-
-
-@contextmanager
-def _stop_asked() -> Iterator[Callable[[], bool]]:
-    """Yield a function that says whether SIGINT or SIGTERM came; a second one, later, interrupts at once.
-
-    Under torchrun Ctrl-C comes twice, from the terminal and from the launcher: that is one wish.
-    """
-    asked: list[float] = []
-
-    def note(number: int, frame: object) -> None:
-        asked.append(time.monotonic())
-        if asked[-1] - asked[0] > SAME_WISH:
-            raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _filmstrips(videos: Sequence[Video], frames: int = 8) -> np.ndarray:
