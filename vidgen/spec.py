@@ -10,7 +10,7 @@ from types import MappingProxyType
 from vidgen.config import Config, check_config_class
 from vidgen.errors import ConfigError, PluginError, UnknownNameError, closest
 
-__all__ = ["EXTENSIONS", "INTERFACES", "KINDS", "ComponentSpec", "check_kind"]
+__all__ = ["CONFORMING", "EXTENSIONS", "INTERFACES", "KINDS", "ComponentSpec", "check_kind"]
 
 INTERFACES = ("autoencoder", "denoiser", "text_encoder", "scheduler")
 """The four parts of a video-generation system; each has a base class in `vidgen.interfaces`."""
@@ -28,6 +28,9 @@ EXTENSIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The open extension points beside the four interfaces, with what a component of each is."""
+
+CONFORMING = (*INTERFACES, "guider")
+"""The kinds that the conformance suite holds to their word."""
 
 KINDS = (*INTERFACES, *EXTENSIONS)
 """Every kind of component the one registry holds."""

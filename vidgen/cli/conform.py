@@ -12,7 +12,7 @@ from vidgen.errors import ConfigError, UnknownNameError, closest
 from vidgen.parts import Address
 from vidgen.progress import progress
 from vidgen.registry import list_components, registry
-from vidgen.spec import INTERFACES, check_kind
+from vidgen.spec import CONFORMING, check_kind
 
 __all__ = ["add_to", "conform"]
 
@@ -22,7 +22,7 @@ FAILED = 1
 
 def conform(
     name: Annotated[str, typer.Argument(help="name or name/preset; the preset tiny by default.")],
-    kind: Annotated[str | None, typer.Option(help=f"One of {', '.join(INTERFACES)}.")] = None,
+    kind: Annotated[str | None, typer.Option(help=f"One of {', '.join(CONFORMING)}.")] = None,
     check: Annotated[
         list[str] | None, typer.Option("--check", help="Only this check; may be repeated.")
     ] = None,
@@ -72,13 +72,13 @@ def conform(
 
 
 def _kind_of(name: str) -> str:
-    """Return the one interface that has a component of this name."""
+    """Return the one kind that has a component of this name."""
     bare = Address.parse(name).name
-    kinds = [kind for kind in INTERFACES if bare in list_components(kind)]
+    kinds = [kind for kind in CONFORMING if bare in list_components(kind)]
     if len(kinds) > 1:
         raise ConfigError(f"{bare!r} is the name of {' and '.join(kinds)}; say --kind.")
     if not kinds:
-        everything = {one for kind in INTERFACES for one in list_components(kind)}
+        everything = {one for kind in CONFORMING for one in list_components(kind)}
         raise UnknownNameError(
             f"There is no part {bare!r}.{closest(bare, everything)} `vidgen list` shows all.{registry().broken()}"
         )

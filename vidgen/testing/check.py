@@ -22,7 +22,7 @@ from vidgen.errors import ConfigError
 from vidgen.parts import Address, build
 from vidgen.registry import find
 from vidgen.size import Size
-from vidgen.spec import INTERFACES, ComponentSpec
+from vidgen.spec import CONFORMING, ComponentSpec
 
 __all__ = [
     "CHECKS",
@@ -155,8 +155,8 @@ class Subject:
         """
         address = Address.parse(name)
         spec = find(kind, address.name)
-        if spec.kind not in INTERFACES:
-            raise ConfigError(f"The conformance suite knows {', '.join(INTERFACES)}, not {spec.kind}.")
+        if spec.kind not in CONFORMING:
+            raise ConfigError(f"The conformance suite knows {', '.join(CONFORMING)}, not {spec.kind}.")
         if address.weights:
             raise ConfigError(f"Conformance is tested on random weights; leave '@{address.weights}' out.")
         preset = address.preset or ("tiny" if "tiny" in spec.presets else next(iter(spec.presets), None))

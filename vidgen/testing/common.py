@@ -18,7 +18,7 @@ from vidgen.checkpoint import load_weights, read_part_config, save_part
 from vidgen.errors import ConfigError
 from vidgen.parts import build
 from vidgen.registry import registry
-from vidgen.spec import INTERFACES
+from vidgen.spec import CONFORMING, INTERFACES
 from vidgen.testing.check import Measured, NotApplicable, Subject, Violated, check, distance
 from vidgen.testing.probe import answer
 
@@ -41,7 +41,7 @@ print(json.dumps([name for name in ("torch", "tensorflow", "jax") if name in sys
 """
 
 
-@check(*INTERFACES)
+@check(*CONFORMING)
 def config_round_trip(subject: Subject) -> None:
     """A configuration survives plain data and JSON unchanged, for every preset."""
     for name, preset in (subject.spec.presets or {"tested": subject.config}).items():
@@ -50,7 +50,7 @@ def config_round_trip(subject: Subject) -> None:
             raise Violated(f"preset {name!r} reads back as {again}, not {preset}")
 
 
-@check(*INTERFACES)
+@check(*CONFORMING)
 def bad_configs_are_refused(subject: Subject) -> None:
     """Unknown keys and wrong types raise ConfigError, which names the field."""
     table = subject.config.to_dict()
@@ -116,7 +116,7 @@ def construction_is_cheap(subject: Subject) -> Measured:
     )
 
 
-@check(*INTERFACES)
+@check(*CONFORMING)
 def config_is_kept(subject: Subject) -> None:
     """The part carries the configuration that it was built from, as `config`."""
     part = subject.make()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from vidgen.registry import list_components
-from vidgen.spec import INTERFACES, check_kind
+from vidgen.spec import CONFORMING, check_kind
 from vidgen.testing.check import Subject, run_check
 from vidgen.testing.suite import checks_of
 
@@ -46,7 +46,7 @@ def parametrize_with_checks(components: Iterable[tuple[str, str]]) -> Any:
                 cases.append(pytest.param(_Case(subject, check.name), id=case))
     if not cases:
         raise ValueError(
-            f"There is nothing to test: no component matches; kinds are {', '.join(INTERFACES)}."
+            f"There is nothing to test: no component matches; kinds are {', '.join(CONFORMING)}."
         )
     return pytest.mark.parametrize("conformance", cases)
 

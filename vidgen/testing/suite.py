@@ -1,16 +1,16 @@
-"""The conformance suite: the checks that every component of an interface passes, whoever wrote it."""
+"""The conformance suite: the checks that every component of a kind passes, whoever wrote it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from vidgen.errors import UnknownNameError, closest
-from vidgen.testing import autoencoder, common, denoiser, scheduler, text_encoder
+from vidgen.testing import autoencoder, common, denoiser, guider, scheduler, text_encoder
 from vidgen.testing.check import CHECKS, Check, Row, Subject, run_check
 
 __all__ = ["check_component", "checks_of", "choose"]
 
-_MODULES = (common, autoencoder, denoiser, text_encoder, scheduler)
+_MODULES = (common, autoencoder, denoiser, text_encoder, scheduler, guider)
 
 
 def checks_of(kind: str) -> list[Check]:
@@ -26,7 +26,7 @@ def check_component(
     """Run the conformance suite on a component.
 
     Args:
-        kind: One of the four interfaces.
+        kind: One of the four interfaces, or ``guider``.
         name: A registered name, ``name`` or ``name/preset``; the preset ``tiny`` by default.
         checks: Names of the checks to run; all of the kind by default.
         subject: What to test instead of the registered preset (a configuration of one's own).
