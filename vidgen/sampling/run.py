@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -113,6 +114,11 @@ class Run:
                     on_step(i, value)
 
             x = pipe.scheduler.solve(self.denoise, x, grid, generators=self.generators, on_step=after)
+        if any(self.prompts[False]) and False not in self.embeddings:
+            warnings.warn(
+                "The negative prompt was never read: this guidance evaluates the prompt alone; raise its scale.",
+                stacklevel=2,
+            )
         return x if self.held is None else self.held.put(x)
 
     def denoise(self, x: Tensor, t: float) -> Tensor:

@@ -61,6 +61,19 @@ def test_an_interval_skips_evaluations(pipe, rows):
     assert video.metadata["evaluations"] == 7
 
 
+def test_a_negative_prompt_that_nothing_reads_is_said(pipe, recwarn):
+    with pytest.warns(UserWarning, match="negative prompt was never read"):
+        pipe("x", negative="blur", guidance=1, steps=2, **SMALL)
+    with pytest.warns(UserWarning, match="negative prompt was never read"):
+        pipe(
+            "x", negative="blur", guidance={"name": "cfg-interval", "low": 0.1, "high": 0.4}, steps=2, **SMALL
+        )
+    recwarn.clear()
+    pipe("x", negative="blur", guidance=2, steps=2, **SMALL)
+    pipe("x", guidance=1, steps=2, **SMALL)
+    assert not [one for one in recwarn if "negative" in str(one.message)]
+
+
 def test_zero_steps_cost_nothing_and_leave_the_noise(pipe, rows):
     seen = []
     options = {"steps": 4, "on_step": lambda i, x: seen.append(x.clone()), **SMALL}
