@@ -95,7 +95,6 @@ class SoraDiT(PackingDenoiser):
         condition.check(self.config.contract(), type(self).__name__)
         dtype, device = self.enter.weight.dtype, self.enter.weight.device
         batch = len(text.tokens)
-        grids = [self._grid(one) for one in ((size,) if isinstance(size, Size) else size)]
         # Masked tokens are zeroed first, for they may hold anything, even NaN.
         tokens = text.tokens.masked_fill(~text.text_mask[..., None], 0).to(dtype)
         null = repeat(self.null, "d -> b 1 d", b=batch)
@@ -105,19 +104,22 @@ class SoraDiT(PackingDenoiser):
         # Over the root of the count: as large for many words as for few, where a mean would fade.
         pooled = (tokens * mask[..., None]).sum(1) / mask.sum(1, keepdim=True).sqrt().to(tokens.dtype)
         text_mask: Tensor | Segments = mask[:, None, None]
-        within = None
+        within, alike = None, {size: [0]} if isinstance(size, Size) else _alike(size)
         if not isinstance(size, Size):
             if len(size) != batch:
                 raise SizeError(f"{batch} prompts meet {len(size)} packed sizes.")
-            within = Segments.of([grid.volume for grid in grids])
-            text_mask = Segments(within.queries, tuple(mask.sum(1).tolist()))
-            tokens = tokens[mask][None]
-        head = self.config.width // self.config.heads
+            within = Segments.of([self._grid(one).volume for one, among in alike.items() for _ in among])
+            order = [number for among in alike.values() for number in among]
+            tokens, mask, pooled = tokens[order], mask[order], pooled[order]
+            text_mask, tokens = Segments(within.queries, tuple(mask.sum(1).tolist())), tokens[mask][None]
+        grids, head = [self._grid(one) for one in alike], self.config.width // self.config.heads
         ropes = [rope_3d(grid, head, theta=self.config.rope_theta, device=device) for grid in grids]
-        cos, sin = (torch.cat(each) for each in zip(*ropes, strict=True))
-        positions = self.position(torch.cat([_waves(grid, device) for grid in grids]).to(dtype))
+        positions = [self.position(_waves(grid, device).to(dtype)) for grid in grids]
+        cos, sin, positions = (
+            torch.cat([one.repeat(len(among), 1) for one, among in zip(each, alike.values(), strict=True)])
+            for each in (*zip(*ropes, strict=True), positions)
+        )
         keys_values = tuple(block.read.keys_values(tokens) for block in self._blocks())
-        size = Size(*size) if isinstance(size, Size) else tuple(size)
         return Prepared(keys_values, text_mask, self.pool(pooled), positions, (cos, sin), size, within)
 
     def forward(self, x: Tensor | PackedLatents, time: Tensor, prepared: Prepared) -> Prediction:
@@ -147,24 +149,30 @@ class SoraDiT(PackingDenoiser):
         return Prediction(self._latents(self._refine(tokens, shared, last, prepared), size))
 
     def _packed(self, x: PackedLatents, time: Tensor, prepared: Prepared) -> Tensor:
-        """Predict ``[C, P]``: as `forward`, of one sequence in which each sample's tokens have its own modulation."""
-        grids = [self._grid(size) for size in x.sizes]
-        tokens = self.enter(torch.cat([self._patches(sample[None]) for sample in x.split()], dim=1))
+        """Predict ``[C, P]``, as `forward` does, of one sequence: the samples of one size behind those of another."""
+        alike, samples = _alike(x.sizes), x.split()
+        batches = [torch.stack([samples[number] for number in among]) for among in alike.values()]
+        patches = [self._patches(batch).flatten(0, 1) for batch in batches]
+        tokens = self.enter(torch.cat(patches)[None])
         tokens = tokens + prepared.positions.to(tokens.dtype)
-        counts = [grid.volume for grid in grids]
-        if len(time) == len(grids):
-            c = self._condition(time, 0, prepared.pooled)[:, 0]
-        else:
-            times = time.split([size.frames for size in x.sizes])
-            fills = [-size.frames % self.config.patch[0] for size in x.sizes]
-            each = zip(times, fills, prepared.pooled[:, None], strict=True)
-            c = torch.cat([self._condition(one[None], fill, pooled)[0] for one, fill, pooled in each])
-            counts = [grid.height * grid.width for grid in grids for _ in range(grid.frames)]
-        rows = segment_ids(tuple(counts), tokens.device)
-        shared, last = (m(c)[rows][None] for m in (self.modulation, self.last_modulation))
-        made = self._refine(tokens, shared, last, prepared).split([grid.volume for grid in grids], dim=1)
-        samples = [self._latents(one, size)[0] for one, size in zip(made, x.sizes, strict=True)]
-        return PackedLatents.of(samples).values
+
+        each = time.split([1] * len(samples) if len(time) == len(samples) else [s.frames for s in x.sizes])
+        told, counts, pooled = [], [], iter(prepared.pooled.split([len(among) for among in alike.values()]))
+        for size, among in alike.items():
+            times, grid = torch.stack([each[number] for number in among]), self._grid(size)
+            times = times[:, 0] if times.shape[1] < size.frames else times
+            c = self._condition(times, -size.frames % self.config.patch[0], next(pooled))
+            told.append(c.flatten(0, 1))
+            counts += [grid.volume // c.shape[1]] * (len(among) * c.shape[1])
+        c, rows = torch.cat(told), segment_ids(tuple(counts), tokens.device)
+        tokens = self._refine(tokens, self.modulation(c), self.last_modulation(c), prepared, rows)
+
+        made, lengths = list(samples), [len(one) for one in patches]
+        for (size, among), group in zip(alike.items(), tokens[0].split(lengths), strict=True):
+            group = self._latents(rearrange(group, "(b l) d -> b l d", b=len(among)), size)
+            for number, sample in zip(among, group, strict=True):
+                made[number] = sample
+        return PackedLatents.of(made).values
 
     def _grid(self, size: Size) -> Size:
         """Return how many patches a latent size has along each axis."""
@@ -186,11 +194,17 @@ class SoraDiT(PackingDenoiser):
         )
         return value[:, :, : size.frames, : size.height, : size.width]
 
-    def _refine(self, tokens: Tensor, shared: Tensor, last: Tensor, prepared: Prepared) -> Tensor:
-        """Send tokens ``[B, L, D]`` through the blocks and out, to ``[B, L, C * patch]``."""
+    def _refine(
+        self, tokens: Tensor, shared: Tensor, last: Tensor, prepared: Prepared, rows: Tensor | None = None
+    ) -> Tensor:
+        """Send tokens ``[B, L, D]`` through the blocks and out, to ``[B, L, C * patch]``.
+
+        Modulations are ``[B, 1 or L, ...]``; or a table ``[R, ...]`` where `rows` ``[L]`` says which is a token's.
+        """
         for block, keys_values in zip(self._blocks(), prepared.keys_values, strict=True):
-            tokens = block(tokens, shared, keys_values, prepared)
-        shift, scale = last.to(tokens.dtype).chunk(2, dim=-1)
+            tokens = block(tokens, shared, keys_values, prepared, rows)
+        last = last.to(tokens.dtype)
+        shift, scale = (last if rows is None else _spread(last, rows)).chunk(2, dim=-1)
         return self.leave(self.norm(tokens) * (1 + scale) + shift)
 
     def _blocks(self) -> list[Block]:
@@ -231,9 +245,12 @@ class Block(nn.Module):
         shared: Tensor,
         keys_values: tuple[Tensor, Tensor],
         prepared: Prepared,
+        rows: Tensor | None,
     ) -> Tensor:
-        """Refine tokens ``[B, L, D]`` by the shared modulation ``[B, 1 or L, 6 D]`` and the text."""
-        shift1, scale1, gate1, shift2, scale2, gate2 = (shared + self.table).to(x.dtype).chunk(6, dim=-1)
+        """Refine tokens ``[B, L, D]`` by the shared modulation ``[B, 1 or L, 6 D]`` (or its rows) and the text."""
+        told = (shared + self.table).to(x.dtype)
+        told = told if rows is None else _spread(told, rows)
+        shift1, scale1, gate1, shift2, scale2, gate2 = told.chunk(6, dim=-1)
         x = x + gate1 * self.mix(self.norm1(x) * (1 + scale1) + shift1, prepared.rope, prepared.within)
         x = x + self.read(self.norm2(x), keys_values, prepared.text_mask)
         return x + gate2 * self.mlp(self.norm3(x) * (1 + scale2) + shift2)
@@ -278,6 +295,19 @@ class CrossAttention(nn.Module):
         """Read the text from tokens ``[B, L, D]``."""
         q = self.q_norm(rearrange(self.q(x), "b l (h d) -> b h l d", h=self.heads))
         return self.out(rearrange(attention(q, *keys_values, text_mask), "b h l d -> b l (h d)"))
+
+
+def _alike(sizes: tuple[Size, ...]) -> dict[Size, list[int]]:
+    """Return which samples have each size: packed together, they attend in one call."""
+    found: dict[Size, list[int]] = {}
+    for number, size in enumerate(sizes):
+        found.setdefault(size, []).append(number)
+    return found
+
+
+def _spread(table: Tensor, rows: Tensor) -> Tensor:
+    """Return ``[1, L, ...]``, each token's row of a table; an embedding goes back faster than an index."""
+    return nn.functional.embedding(rows, table)[None]
 
 
 def _waves(grid: Size, device: torch.device) -> Tensor:

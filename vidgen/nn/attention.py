@@ -9,16 +9,18 @@ Letters: B batch, L queries, S keys, D width of a head, N and M queries and keys
 from __future__ import annotations
 
 import functools
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
 from einops import rearrange
 from torch import Tensor
-from torch.nn.functional import pad, scaled_dot_product_attention
+from torch.nn.functional import embedding, scaled_dot_product_attention
 
 from vidgen.config import Config
 from vidgen.errors import PluginError, SizeError
@@ -79,6 +81,10 @@ def segment_ids(lengths: tuple[int, ...], device: torch.device) -> Tensor:
     return torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths)).to(device)
 
 
+Groups: TypeAlias = tuple[tuple[int, ...], ...]
+"""The numbers of the segments that are attended in one call each."""
+
+
 class AttentionBackend(ABC):
     """A way to compute attention; register one as a component of the kind ``attention``.
 
@@ -106,7 +112,7 @@ class Sdpa(AttentionBackend):
 
     def packed(self, q: Tensor, k: Tensor, v: Tensor, segments: Segments) -> Tensor:
         """Attend in one padded batch."""
-        return _grouped(q, k, v, segments, [range(len(segments.queries))])
+        return _grouped(q, k, v, segments, (tuple(range(len(segments.queries))),))
 
     def dense(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         """Attend as the batch is."""
@@ -121,7 +127,7 @@ class Loop(Sdpa):
         groups: dict[int, list[int]] = {}
         for number, length in enumerate(segments.queries):
             groups.setdefault(length, []).append(number)
-        return _grouped(q, k, v, segments, list(groups.values()))
+        return _grouped(q, k, v, segments, tuple(map(tuple, groups.values())))
 
 
 _BUILT_IN: dict[str, AttentionBackend] = {"sdpa": Sdpa(Config()), "loop": Loop(Config())}
@@ -186,26 +192,69 @@ def _made(name: str) -> AttentionBackend:
     return made
 
 
-def _grouped(q: Tensor, k: Tensor, v: Tensor, segments: Segments, groups: Sequence[Sequence[int]]) -> Tensor:
-    """Attend one group of segments at a time, each as one padded batch."""
-    lengths = (segments.queries, segments.keys, segments.keys)
-    pieces = [x[0].split(list(n), dim=1) for x, n in zip((q, k, v), lengths, strict=True)]
-    made: list[Tensor] = [q] * len(segments.queries)
+def _grouped(q: Tensor, k: Tensor, v: Tensor, segments: Segments, groups: Groups) -> Tensor:
+    """Attend one group of segments at a time, each as one padded batch (with the heads in front of the samples)."""
+    made = []
+    padded = [
+        _regroup(x, n, groups) for x, n in ((q, segments.queries), (k, segments.keys), (v, segments.keys))
+    ]
+    for group, queries, keys, values in zip(groups, *padded, strict=True):
+        counts = tuple(segments.keys[number] for number in group)
+        mask = None if min(counts) == max(counts) else _key_mask(counts, q.device)
+        made.append(rearrange(_dense(queries, keys, values, mask), "h b l d -> 1 h (b l) d"))
+    return _take(torch.cat(made, dim=2), _way_back(segments.queries, groups, q.device))
+
+
+def _regroup(x: Tensor, lengths: tuple[int, ...], groups: Groups) -> list[Tensor]:
+    """Return ``[heads, B, L, D]`` of each group, of ``[1, heads, N, D]``; views where the order is theirs already."""
+    x = _take(x, _places(lengths, groups, x.device))
+    sizes = [len(group) * max(lengths[number] for number in group) for group in groups]
+    return [
+        rearrange(one, "1 h (b l) d -> h b l d", b=len(group))
+        for one, group in zip(x.split(sizes, dim=2), groups, strict=True)
+    ]
+
+
+def _take(x: Tensor, places: Tensor | None) -> Tensor:
+    """Return the tokens of ``[1, heads, N, D]`` at some places; None for all as they are."""
+    if places is None:
+        return x
+    # An embedding's way back adds rows up much faster on a CPU than that of an index.
+    rows = embedding(places, rearrange(x, "1 h n d -> n (h d)"))
+    return rearrange(rows, "n (h d) -> 1 h n d", h=x.shape[1])
+
+
+@functools.lru_cache(maxsize=256)
+def _places(lengths: tuple[int, ...], groups: Groups, device: torch.device) -> Tensor | None:
+    """Return where the tokens of padded groups come from; shorter samples end in copies of their last token."""
+    starts, places = [0, *itertools.accumulate(lengths)], []
     for group in groups:
-        queries, keys, values = (_stack([piece[number] for number in group]) for piece in pieces)
-        counts = torch.tensor([segments.keys[number] for number in group])
-        mask = None
-        if counts.min() < counts.max():
-            mask = (torch.arange(int(counts.max())) < counts[:, None]).to(q.device)[:, None, None]
-        for number, one in zip(group, _dense(queries, keys, values, mask), strict=True):
-            made[number] = one[:, : segments.queries[number]]
-    return torch.cat(made, dim=1)[None]
+        longest = torch.arange(max(lengths[number] for number in group))
+        places += [starts[number] + longest.clamp(max=lengths[number] - 1) for number in group]
+    return _unless_idle(torch.cat(places), device)
 
 
-def _stack(samples: Sequence[Tensor]) -> Tensor:
-    """Return ``[B, heads, L, D]`` of samples ``[heads, l, D]``, zeros behind the shorter ones."""
-    longest = max(sample.shape[1] for sample in samples)
-    return torch.stack([pad(sample, (0, 0, 0, longest - sample.shape[1])) for sample in samples])
+@functools.lru_cache(maxsize=256)
+def _way_back(lengths: tuple[int, ...], groups: Groups, device: torch.device) -> Tensor | None:
+    """Return where each token ended up in the padded groups."""
+    found, begin = [torch.empty(0)] * len(lengths), 0
+    for group in groups:
+        longest = max(lengths[number] for number in group)
+        for number in group:
+            found[number] = begin + torch.arange(lengths[number])
+            begin += longest
+    return _unless_idle(torch.cat(found), device, begin)
+
+
+def _unless_idle(places: Tensor, device: torch.device, count: int | None = None) -> Tensor | None:
+    """Return places, or None where each token of so many stays where it is."""
+    return None if torch.equal(places, torch.arange(count or len(places))) else places.to(device)
+
+
+@functools.lru_cache(maxsize=256)
+def _key_mask(counts: tuple[int, ...], device: torch.device) -> Tensor:
+    """Return which keys of a padded batch are there, ``[1, B, 1, S]``."""
+    return (torch.arange(max(counts)) < torch.tensor(counts)[:, None])[None, :, None].to(device)
 
 
 def _dense(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None) -> Tensor:
