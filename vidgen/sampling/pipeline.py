@@ -286,8 +286,8 @@ class Pipeline:
         wanted = self.sampling.replace(
             **{name: value for name, value in asked.items() if value is not None}
         ).size
-        clips = [as_video(one, wanted) for one in (first, second)]
-        visual = connecting(*clips, self._fitting(wanted, "refuse"), self.autoencoder.latent)
+        before, after = as_video(first, wanted), as_video(second, wanted)
+        visual = connecting(before, after, self._fitting(wanted, "refuse"), self.autoencoder.latent)
         made = self(prompt, frames=frames, given=visual.given, **options)
         assert visual.join is not None
         return visual.join(made)
