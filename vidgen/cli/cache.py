@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +46,8 @@ def cache(
     except KeyboardInterrupt:
         note(f"stopped; what is whole is in {root}; the same command goes on from there")
         raise typer.Exit(130) from None
+    if os.environ.get("RANK", "0") != "0":  # torchrun's number of this process; the first one speaks
+        return
     rows = [
         (
             made.table.spec.name,

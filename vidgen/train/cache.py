@@ -157,9 +157,11 @@ class Cache:
         if self.text_encoder is not None and not (self.folder / EMPTY).exists():
             tensors = _packed(self.text_encoder.encode([""]))
             self._write(self.folder / EMPTY, partial(save_file, tensors))
-        missing = self.missing[turn::turns]
+        # By their numbers, for other processes write while this one looks what is missing.
+        missing = [shard for shard in self.missing if shard.start // SHARD % turns == turn]
         total = sum(map(len, missing))
-        with progress(f"encoding {self.table.spec.name} {self.table.size}", total) as advance:
+        label, show = f"encoding {self.table.spec.name} {self.table.size}", None if turn == 0 else False
+        with progress(label, total, show=show) as advance:
             for shard in missing:
                 tensors = self._encode(shard, dtype, advance)
                 self._write(self._path(shard), partial(save_file, tensors))
@@ -251,6 +253,8 @@ def _unpacked(tensors: dict[str, Tensor]) -> TextEmbedding:
 
 def fill_caches(recipe: TrainRecipe, root: Path) -> list[Cache]:
     """Encode what the data tables of a recipe want cached, without training, and return the caches.
+
+    Several processes (torchrun) share the work.
 
     Raises:
         RecipeError: When no table wants any.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -62,7 +62,7 @@ def shard(module: nn.Module) -> None:
     """Share the parameters of a module out among all processes (FSDP2), with their gradients and optimiser states.
 
     Each layer of a block is gathered when it is used, so that no process ever holds all. Parameters must be the same
-    in all processes; frozen parts outside blocks are gathered with the rest. On one process nothing happens.
+    in all processes; frozen ones stay whole in each. On one process nothing happens.
 
     Args:
         module: What is called forward; it and its blocks' layers become groups.
@@ -71,13 +71,14 @@ def shard(module: nn.Module) -> None:
         return
     # Said of every linear layer on a CPU. It matters where a layer's output is changed in place: do not.
     warnings.filterwarnings("ignore", message=r"FSDP2-wrapped module .* returned a view tensor")
+    frozen = {p for p in module.parameters() if not p.requires_grad}
     for block in blocks_of(module):
         for layer in block.children():
-            if any(True for _ in layer.parameters()) and not isinstance(layer, nn.ModuleList):
-                fully_shard(layer)
-                for name in _methods(layer):
-                    register_fsdp_forward_method(layer, name)
-    fully_shard(module)
+            if any(p.requires_grad for p in layer.parameters()) and not isinstance(layer, nn.ModuleList):
+                names = _methods(layer)
+                fully_shard(layer, ignored_params=frozen)
+                _gather_for(layer, names)
+    fully_shard(module, ignored_params=frozen)
 
 
 def _methods(module: nn.Module) -> list[str]:
@@ -87,6 +88,30 @@ def _methods(module: nn.Module) -> list[str]:
         for name in dir(type(module))
         if not name.startswith("_") and not hasattr(nn.Module, name) and callable(getattr(type(module), name))
     ]
+
+
+def _gather_for(layer: nn.Module, names: Sequence[str]) -> None:
+    """Let methods beside `forward` gather a layer's parameters too: once, where one calls another."""
+    inside = False
+
+    def outermost(gathering: Callable[..., Any], plain: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            nonlocal inside
+            if inside:
+                return plain(*args, **kwargs)
+            inside = True
+            try:
+                return gathering(*args, **kwargs)
+            finally:
+                inside = False
+
+        return call
+
+    plain = {name: getattr(layer, name) for name in names}
+    layer.forward = outermost(layer.forward, layer.forward)
+    for name, method in plain.items():
+        register_fsdp_forward_method(layer, name)
+        setattr(layer, name, outermost(getattr(layer, name), method))
 
 
 def whole(tensor: Tensor) -> Tensor:

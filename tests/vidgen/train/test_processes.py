@@ -126,6 +126,17 @@ def test_resumed_on_another_number_of_processes_it_learns_the_same(first, then, 
     check_same(train(root, name, *then[1], processes=then[0]), one)
 
 
+def test_frozen_text_and_cached_data_stay_whole_beside_what_is_sharded(root):
+    text = RECIPE.replace("[train]", '[train]\ntrain = ["denoiser"]')
+    text = text.replace("batch = 2\n", "batch = 2\ncache = 150\ncache_text = true\n")
+    plan = ("--set", "train.workers=1")
+    (root / "frozen").mkdir()
+    (root / "frozen" / "recipe.toml").write_text(text)
+    both = train(root / "frozen", "sharded", *SHARD, *plan, processes=2)
+    check_same(both, train(root / "frozen", "one", *plan))
+    assert len(list((both / "latents").glob("*/*-*.safetensors"))) == 3
+
+
 def test_batches_that_cannot_be_shared_out_are_refused(root):
     with pytest.raises(AssertionError, match="take a multiple"):
         train(root, "three", "--set", "train.global_batches=3", processes=2)
