@@ -6,6 +6,7 @@ import fnmatch
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -198,7 +199,7 @@ class Trainer:
         settings, accelerator, state = self.settings, self.accelerator, self.state
         for part in range(self.accumulate):
             batch = next(batches)
-            with accelerator.autocast():
+            with accelerator.autocast() if settings.shard else nullcontext():  # else `prepare` saw to it
                 losses = self._losses(model, batch, part)
             accelerator.backward(sum(losses.values()) / self.accumulate)
             meter.add(losses, len(batch.text))
