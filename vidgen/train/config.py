@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,6 +90,8 @@ class TrainConfig(Config):
         ema_power: Of ``power``: 6.94 averages over 10 % of the training, 16.97 over 5 %.
         precision: ``bf16`` autocast, ``fp32``, or ``auto``: what is fast here.
         accumulate: Batches to an optimiser step, of each process.
+        tokens: Tokens of the denoiser to a batch, instead of ``batch`` in every ``[[data]]``: large videos come in
+            small batches, small ones in large; 0 for none.
         global_batches: Batches to an optimiser step of all processes together, instead of `accumulate`: then what is
             learned does not depend on their number. 0 for none.
         checkpointing: Compute the activations of the denoiser's blocks again going backward instead of keeping them.
@@ -133,6 +136,7 @@ class TrainConfig(Config):
     ema_power: float = 6.94
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     accumulate: int = 1
+    tokens: int = 0
     global_batches: int = 0
     checkpointing: bool = False
     shard: bool = False
@@ -168,7 +172,7 @@ class TrainConfig(Config):
         require(not alone, "train.train: a text encoder learns with the denoiser; add 'denoiser'.")
         for name in ("steps", "accumulate", "log_every"):
             require(getattr(self, name) >= 1, f"train.{name} must be at least 1, not {getattr(self, name)}.")
-        for name in ("warmup", "workers", "seed", "sample_every", "checkpoint_minutes", "weight_decay",
+        for name in ("tokens", "warmup", "workers", "seed", "sample_every", "checkpoint_minutes", "weight_decay",
                      "noise_offset", "ema_power", "global_batches"):  # fmt: skip
             require(getattr(self, name) >= 0, f"train.{name} must be 0 or more, not {getattr(self, name)}.")
         require(self.min_snr_gamma > 0, f"train.min_snr_gamma must be positive, not {self.min_snr_gamma}.")
@@ -296,9 +300,34 @@ class TrainRecipe:
             if "denoiser" in slots
             else Sampling.from_dict(given)
         )
+        if settings.tokens and any("batch" in table for table in tables["data"]):
+            raise RecipeError(
+                "train.tokens says how large a batch is, and so does data.batch; leave one out."
+            )
         data = tuple(_data_table(table) for table in tables["data"])
         recipe = cls(slots, sampling, settings, data, **read_flags(tables))
-        return recipe.following().fitting()
+        return recipe.following().fitting().budgeted()
+
+    def budgeted(self) -> TrainRecipe:
+        """Return the recipe with as many samples in each table's batch as `train.tokens` allow, at least one.
+
+        Raises:
+            RecipeError: When no denoiser is there whose tokens could be counted.
+        """
+        budget, denoiser = self.train.tokens, self.slots.get("denoiser")
+        if not budget:
+            return self
+        if denoiser is None:
+            raise RecipeError(
+                "train.tokens counts a denoiser's tokens; an autoencoder's [[data]] takes batch."
+            )
+        latent, patch = self.slots["autoencoder"].contract().latent, denoiser.contract().patch
+
+        def fill(table: DataTable) -> DataTable:
+            tokens = math.prod(-(-n // p) for n, p in zip(latent.latent_size(table.size), patch, strict=True))
+            return replace(table, table=table.table.replace(batch=max(1, budget // tokens)))
+
+        return replace(self, data=tuple(map(fill, self.data)))
 
     @property
     def whole(self) -> Recipe | None:
