@@ -77,7 +77,12 @@ class Cache:
         self._open: dict[int, Any] = {}
         self._there: dict[int, range] = {}
         self._empty: TextEmbedding | None = None
-        source = {"data": table.spec.name, "size": str(table.size), "settings": table.settings.to_dict()}
+        source = {
+            "data": table.spec.name,
+            "size": str(table.size),
+            "settings": table.settings.to_dict(),
+            "texts": table.table.cache_text,
+        }
         mark = hashlib.sha256(json.dumps(source, sort_keys=True).encode()).hexdigest()[:8]
         self.folder = root / f"{table.spec.name}-{table.size}-{mark}"
         self._check({"format": FORMAT, **source, **self._makers()})
@@ -112,8 +117,6 @@ class Cache:
             found = dict(json.loads(path.read_text()))
         except (OSError, ValueError, TypeError) as problem:
             raise CheckpointError(f"{path} cannot be read ({problem}); remove {self.folder}.") from problem
-        if self.text_encoder is None:  # then it does not matter whether the texts are there
-            identity["text_encoder"] = found.get("text_encoder")
         for key, now in identity.items():
             if found.get(key) == now:
                 continue

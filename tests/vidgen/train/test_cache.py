@@ -141,6 +141,27 @@ def test_latents_of_another_normalisation_are_stale(recipe, tmp_path, parts):
         open_cache(recipe, tmp_path / "c", parts)
 
 
+def test_tables_with_and_without_texts_do_not_meet(recipe, tmp_path, parts):
+    open_cache(recipe, tmp_path / "c", parts).fill()
+    recipe.write_text(RECIPE.replace("cache_text = true", ""))
+    plain = open_cache(recipe, tmp_path / "c", parts)
+    plain.fill()
+    assert len(list((tmp_path / "c").iterdir())) == 2
+    assert plain.latents([7]).isfinite().all()
+
+
+def test_a_damaged_or_missing_file_is_named(recipe, tmp_path, parts):
+    cache = open_cache(recipe, tmp_path / "c", parts)
+    cache.fill()
+    (cache.folder / "000064-000127.safetensors").write_bytes(b"no")
+    (cache.folder / "000128-000149.safetensors").unlink()
+    assert cache.latents([3]).isfinite().all()
+    with pytest.raises(CheckpointError, match=r"000064-000127\.safetensors is damaged"):
+        cache.latents([3, 70])
+    with pytest.raises(CheckpointError, match="lacks sample 140"):
+        cache.latents([140])
+
+
 def test_training_needs_no_more_of_the_frozen_parts(recipe, tmp_path, monkeypatch):
     fill_caches(TrainRecipe.load(recipe), tmp_path / "run" / "latents")
     trainer = Trainer(TrainRecipe.load(recipe), tmp_path / "run")
