@@ -77,6 +77,7 @@ class SoraDiTConfig(DenoiserConfig):
         patch: Latent positions (t, h, w) to a token.
         time_width: Channels of the waves that tell the time.
         rope_theta: Fastest over slowest rotary frequency; the fastest turns half a circle a token.
+        reach: Tokens (t, h, w) over which rotary positions go. Longer axes are interpolated into it; 0 extrapolates.
     """
 
     width: int = 192
@@ -86,6 +87,7 @@ class SoraDiTConfig(DenoiserConfig):
     patch: tuple[int, int, int] = (1, 2, 2)
     time_width: int = 256
     rope_theta: float = 16.0
+    reach: tuple[int, int, int] = (0, 0, 0)
 
     def validate(self) -> None:
         """Check the ranges."""
@@ -99,6 +101,7 @@ class SoraDiTConfig(DenoiserConfig):
             f"not {self.width} over {self.heads} heads.",
         )
         require(min(self.patch) >= 1, f"SoraDiTConfig.patch must be at least 1x1x1, not {self.patch}.")
+        require(min(self.reach) >= 0, f"SoraDiTConfig.reach must be 0 or more, not {self.reach}.")
         require(self.mlp_ratio > 0, f"SoraDiTConfig.mlp_ratio must be positive, not {self.mlp_ratio}.")
         require(
             self.time_width >= 2 and self.time_width % 2 == 0,

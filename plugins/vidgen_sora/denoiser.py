@@ -113,11 +113,12 @@ class SoraDiT(PackingDenoiser):
             tokens, mask, pooled = tokens[order], mask[order], pooled[order]
             text_mask, tokens = Segments(within.queries, tuple(mask.sum(1).tolist())), tokens[mask][None]
         grids, head = [self._grid(one) for one in alike], self.config.width // self.config.heads
-        ropes = [rope_3d(grid, head, theta=self.config.rope_theta, device=device) for grid in grids]
-        positions = [self.position(_waves(grid, device).to(dtype)) for grid in grids]
+        theta, reach = self.config.rope_theta, self.config.reach
+        ropes = [rope_3d(grid, head, theta=theta, reach=reach, device=device) for grid in grids]
+        placed = [self.position(_waves(grid, device).to(dtype)) for grid in grids]
         cos, sin, positions = (
             torch.cat([one.repeat(len(among), 1) for one, among in zip(each, alike.values(), strict=True)])
-            for each in (*zip(*ropes, strict=True), positions)
+            for each in (*zip(*ropes, strict=True), placed)
         )
         keys_values = tuple(block.read.keys_values(tokens) for block in self._blocks())
         return Prepared(keys_values, text_mask, self.pool(pooled), positions, (cos, sin), size, within)

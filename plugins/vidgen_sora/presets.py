@@ -23,10 +23,24 @@ SORA_VAE: dict[str, SoraVAEConfig] = {
 
 SORA_DIT: dict[str, SoraDiTConfig] = {
     "tiny": SoraDiTConfig(
-        width=64, depth=2, heads=2, mlp_ratio=4.0, patch=(1, 2, 2), time_width=64, rope_theta=16.0
+        width=64,
+        depth=2,
+        heads=2,
+        mlp_ratio=4.0,
+        patch=(1, 2, 2),
+        time_width=64,
+        rope_theta=16.0,
+        reach=(0, 0, 0),
     ),
     "small": SoraDiTConfig(
-        width=192, depth=8, heads=3, mlp_ratio=4.0, patch=(1, 2, 2), time_width=256, rope_theta=16.0
+        width=192,
+        depth=8,
+        heads=3,
+        mlp_ratio=4.0,
+        patch=(1, 2, 2),
+        time_width=256,
+        rope_theta=16.0,
+        reach=(0, 0, 0),
     ),
     "base": SoraDiTConfig(
         width=768,
@@ -36,6 +50,7 @@ SORA_DIT: dict[str, SoraDiTConfig] = {
         patch=(1, 2, 2),
         time_width=256,
         rope_theta=100.0,
+        reach=(0, 0, 0),
     ),
     "xl": SoraDiTConfig(
         width=1152,
@@ -45,5 +60,6 @@ SORA_DIT: dict[str, SoraDiTConfig] = {
         patch=(1, 2, 2),
         time_width=256,
         rope_theta=100.0,
+        reach=(0, 0, 0),
     ),
 }

@@ -11,7 +11,12 @@ __all__ = ["rope_3d", "rotate"]
 
 
 def rope_3d(
-    size: Size, head_width: int, *, theta: float = 16.0, device: torch.device | str | None = None
+    size: Size,
+    head_width: int,
+    *,
+    theta: float = 16.0,
+    reach: tuple[int, int, int] = (0, 0, 0),
+    device: torch.device | str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return cosines and sines ``[t * h * w, head_width / 2]`` in float32, tokens in the order t, h, w.
 
@@ -21,6 +26,8 @@ def rope_3d(
         size: Tokens along (t, h, w).
         head_width: Width of a head, even and at least 6.
         theta: Ratio of the fastest to the slowest frequency; the fastest turns by half a circle a token.
+        reach: Tokens along (t, h, w) over which positions go; more tokens than that are set closer (interpolation). 0
+            goes on beyond what was trained, one after another (extrapolation).
         device: Where to make them.
     """
     pairs = head_width // 2
@@ -28,7 +35,10 @@ def rope_3d(
     angles = []
     for axis, (count, share) in enumerate(zip(size, shares, strict=True)):
         rates = torch.pi * theta ** -torch.linspace(0, 1, share, device=device)
-        angle = torch.arange(count, device=device)[:, None] * rates
+        places = torch.arange(count, device=device)
+        if 0 < reach[axis] < count:
+            places = places * ((reach[axis] - 1) / (count - 1))
+        angle = places[:, None] * rates
         shape = [1, 1, 1, share]
         shape[axis] = count
         angles.append(angle.view(shape).expand(*size, share))

@@ -26,3 +26,15 @@ def test_lengths_stay_and_only_distances_count(width: int) -> None:
         near, far = [0] * 6, [0] * 6
         far[axis + 3] = 1
         assert (scores[tuple(near)] - scores[tuple(far)]).abs() > 1e-3
+
+
+def test_positions_go_on_or_are_set_closer() -> None:
+    """Twice as many tokens end where the trained ones ended, or go on; axes within reach stay as they are."""
+    trained, longer = Size(3, 4, 5), Size(5, 4, 5)
+    known = [x.view(*trained, -1) for x in rope_3d(trained, 12)]
+    onward = [x.view(*longer, -1) for x in rope_3d(longer, 12)]
+    closer = [x.view(*longer, -1) for x in rope_3d(longer, 12, reach=(3, 4, 9))]
+    for old, on, close in zip(known, onward, closer, strict=True):
+        torch.testing.assert_close(on[:3], old)
+        torch.testing.assert_close(close[::2], old)
+        assert not torch.allclose(close[1], old[1])
