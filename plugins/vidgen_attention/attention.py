@@ -105,6 +105,7 @@ def _compiled_flex() -> Any:
 
 
 @functools.lru_cache(maxsize=16)
+@torch.inference_mode(False)
 def _block_mask(segments: Segments, device: torch.device) -> BlockMask:
     queries, keys = segment_ids(segments.queries, device), segment_ids(segments.keys, device)
 
@@ -115,5 +116,6 @@ def _block_mask(segments: Segments, device: torch.device) -> BlockMask:
 
 
 @functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def _offsets(lengths: tuple[int, ...], device: torch.device) -> Tensor:
     return torch.tensor([0, *itertools.accumulate(lengths)], dtype=torch.int32, device=device)

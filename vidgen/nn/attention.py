@@ -75,7 +75,9 @@ class Segments:
         return segment_ids(self.queries, device)[:, None] == segment_ids(self.keys, device)
 
 
+# What is kept for later must serve training too, even if it was first made for inference.
 @functools.lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def segment_ids(lengths: tuple[int, ...], device: torch.device) -> Tensor:
     """Return the number of each position's segment, ``[sum of lengths]``."""
     return torch.arange(len(lengths)).repeat_interleave(torch.tensor(lengths)).to(device)
@@ -225,6 +227,7 @@ def _take(x: Tensor, places: Tensor | None) -> Tensor:
 
 
 @functools.lru_cache(maxsize=256)
+@torch.inference_mode(False)
 def _places(lengths: tuple[int, ...], groups: Groups, device: torch.device) -> Tensor | None:
     """Return where the tokens of padded groups come from; shorter samples end in copies of their last token."""
     starts, places = [0, *itertools.accumulate(lengths)], []
@@ -235,6 +238,7 @@ def _places(lengths: tuple[int, ...], groups: Groups, device: torch.device) -> T
 
 
 @functools.lru_cache(maxsize=256)
+@torch.inference_mode(False)
 def _way_back(lengths: tuple[int, ...], groups: Groups, device: torch.device) -> Tensor | None:
     """Return where each token ended up in the padded groups."""
     found, begin = [torch.empty(0)] * len(lengths), 0
@@ -252,6 +256,7 @@ def _unless_idle(places: Tensor, device: torch.device, count: int | None = None)
 
 
 @functools.lru_cache(maxsize=256)
+@torch.inference_mode(False)
 def _key_mask(counts: tuple[int, ...], device: torch.device) -> Tensor:
     """Return which keys of a padded batch are there, ``[1, B, 1, S]``."""
     return (torch.arange(max(counts)) < torch.tensor(counts)[:, None])[None, :, None].to(device)

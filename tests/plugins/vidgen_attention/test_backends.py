@@ -71,6 +71,14 @@ def test_a_sample_sees_nothing_of_the_others():
     assert not torch.allclose(after[:, :, 3:], before[:, :, 3:])
 
 
+@pytest.mark.parametrize("backend", ["sdpa", "loop", "reference"])
+def test_training_follows_inference(backend):
+    segments = Segments.of((5, 2, 9, 5, {"sdpa": 1, "loop": 2, "reference": 3}[backend]))
+    with torch.inference_mode():
+        attention(*packed(segments), segments, backend=backend)
+    answer(backend, segments)
+
+
 @pytest.mark.parametrize("backend", ["loop", "reference", "flex"])
 def test_a_batch_without_packing_is_attended_alike(backend):
     q, k, v = (torch.randn(3, 2, n, 16, generator=torch.Generator().manual_seed(n)) for n in (5, 4, 4))
