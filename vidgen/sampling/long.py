@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import torch
 
 from vidgen.errors import ConfigError, SizeError
+from vidgen.interfaces import VideoAutoencoder
 from vidgen.progress import progress
+from vidgen.recipe import Sampling
 from vidgen.size import Size
 from vidgen.video import Video
 
-if TYPE_CHECKING:
-    from vidgen.sampling.pipeline import Pipeline
+__all__ = ["Generates", "stream"]
 
-__all__ = ["stream"]
+
+class Generates(Protocol):
+    """What makes a chunk: a `Pipeline`."""
+
+    @property
+    def sampling(self) -> Sampling:
+        """Defaults of a call."""
+        ...
+
+    autoencoder: VideoAutoencoder
+
+    def __call__(self, prompts: str, **options: Any) -> Video:
+        """Make a video."""
+        ...
 
 
 def stream(
-    pipe: Pipeline,
+    pipe: Generates,
     prompts: str | Sequence[str],
     frames: int,
     *,
@@ -63,12 +77,12 @@ def stream(
     if not 0 < keep < chunk:
         raise SizeError(f"Of chunks of {chunk} frames {keep} cannot be kept: between 1 and {chunk - 1}.")
     seed = int(torch.randint(2**31, ()).item()) if seed is None else seed
-    first = {name: options.pop(name) for name in ("image", "given") if name in options}
+    first: dict[str, Any] = {name: options.pop(name) for name in ("image", "given") if name in options}
     made, number, tail = 0, 0, None
     with progress("generating frames", frames, show=show_progress) as advance:
         while made < frames:
             text = texts[min(number, len(texts) - 1)]
-            known = first if tail is None else {"given": {0: tail}}
+            known: dict[str, Any] = first if tail is None else {"given": {0: tail}}
             clip = pipe(text, frames=chunk, seed=seed + number, show_progress=False, **known, **options)
             new = clip if tail is None else clip[keep:]
             tail = clip[len(clip) - keep :]

@@ -13,17 +13,16 @@ from torch import Tensor, nn
 
 from vidgen.checkpoint import atomic_folder
 from vidgen.config import Config
-from vidgen.contract import Status
 from vidgen.errors import ConfigError, ContractError, SizeError
-from vidgen.interfaces import Denoiser, Scheduler, TextEncoder, VideoAutoencoder
-from vidgen.process import Process
+from vidgen.interfaces import Scheduler
 from vidgen.recipe import Recipe, Sampling, Slot, default_sampling
 from vidgen.sampling.assembly import assemble, save_slot
-from vidgen.sampling.device import auto_device, auto_dtype, place_of
+from vidgen.sampling.device import place_of
 from vidgen.sampling.given import Given, Held, as_video
 from vidgen.sampling.guidance import Guider, as_guider
 from vidgen.sampling.refine import PromptRefiner, as_refiner, refined
 from vidgen.sampling.run import OnStep, Run
+from vidgen.sampling.system import System
 from vidgen.sampling.visual import Direction, Visual, connecting, each, read_visual
 from vidgen.size import Size
 from vidgen.spec import INTERFACES
@@ -34,75 +33,13 @@ __all__ = ["Pipeline", "compose"]
 Fit = Literal["refuse", "pad"]
 
 
-class Pipeline:
+class Pipeline(System):
     """Four parts that fit, ready to generate. Made by `compose` or `load`.
 
     Args:
         recipe: The system as data, every following field filled.
         parts: The live parts by kind.
     """
-
-    def __init__(self, recipe: Recipe, parts: Mapping[str, Any]) -> None:
-        self.recipe = recipe
-        self.autoencoder: VideoAutoencoder = parts["autoencoder"]
-        self.denoiser: Denoiser = parts["denoiser"]
-        self.text_encoder: TextEncoder = parts["text_encoder"]
-        self.scheduler: Scheduler = parts["scheduler"]
-
-    def __repr__(self) -> str:
-        parts = ", ".join(f"{kind}={self.recipe.slot(kind).spec.name!r}" for kind in INTERFACES)
-        return f"Pipeline({parts}, status={self.status!r})"
-
-    @property
-    def sampling(self) -> Sampling:
-        """The defaults of a call."""
-        return self.recipe.sampling
-
-    @property
-    def process(self) -> Process:
-        """The denoiser's process."""
-        return Process(self.denoiser.config.contract().process)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the denoiser is."""
-        return place_of(self.denoiser)[0]
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The floating-point type of the denoiser."""
-        return place_of(self.denoiser)[1]
-
-    @property
-    def random_parts(self) -> list[str]:
-        """Kinds of the parts that have random weights; their output is noise until they are trained."""
-        return [kind for kind in INTERFACES[:3] if getattr(self, kind).origin == "random"]
-
-    @property
-    def status(self) -> Status:
-        """``native``, or ``must be trained``: random weights, or parts that never saw each other."""
-        return "must be trained" if self.random_parts else self.recipe.status()
-
-    def modules(self) -> dict[str, nn.Module]:
-        """Return the parts that hold tensors, by kind."""
-        parts = {kind: getattr(self, kind) for kind in INTERFACES}
-        return {kind: part for kind, part in parts.items() if isinstance(part, nn.Module)}
-
-    def to(
-        self, device: str | torch.device | None = None, dtype: torch.dtype | str | None = None
-    ) -> Pipeline:
-        """Move the parts. ``device="auto"`` takes an accelerator if there is one, ``dtype="auto"`` what is fast."""
-        place = auto_device() if device == "auto" else self.device if device is None else torch.device(device)
-        kind = (
-            auto_dtype(place)
-            if dtype == "auto"
-            else getattr(torch, dtype)
-            if isinstance(dtype, str)
-            else dtype
-        )
-        for module in self.modules().values():
-            module.to(device=place, dtype=kind)
-        return self
 
     def replace(self, *, foreign: bool = False, adapt: bool = False, **parts: Any) -> Pipeline:
         """Return a pipeline with other parts (names, configurations or live parts), the rest shared.

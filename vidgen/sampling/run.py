@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,10 +16,8 @@ from vidgen.progress import progress
 from vidgen.recipe import Sampling
 from vidgen.sampling.given import Held
 from vidgen.sampling.guidance import Branch, Guider, branch
+from vidgen.sampling.system import System
 from vidgen.size import Size
-
-if TYPE_CHECKING:
-    from vidgen.sampling.pipeline import Pipeline
 
 __all__ = ["OnStep", "Run"]
 
@@ -44,7 +42,7 @@ class Run:
 
     def __init__(
         self,
-        pipe: Pipeline,
+        pipe: System,
         texts: list[str],
         negative: str | Sequence[str],
         wanted: Sampling,
