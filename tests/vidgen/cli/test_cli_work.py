@@ -96,7 +96,8 @@ def test_reconstruct_measures_the_clip_against_its_copy(vidgen, clip, tmp_path, 
 
     from vidgen.sampling import reconstruct as module
 
-    def identity(part, pieces):
+    def identity(part, pieces, *, tile):
+        assert tile is None
         whole = torch.cat(list(pieces), dim=2)
         yield whole[:, :, :3]
         yield whole[:, :, 3:]
