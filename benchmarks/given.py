@@ -16,9 +16,8 @@ import statistics
 import numpy as np
 
 import vidgen
-from benchmarks.record import save, table
+from benchmarks.record import save, share, table
 from vidgen.metrics import psnr
-from vidgen.metrics.wilson import wilson
 
 WAYS = {
     "words alone": (),
@@ -42,11 +41,6 @@ def seams_within_range(video: vidgen.Video, places: tuple[slice, ...]) -> bool:
     edges = {edge - 1 for place in places for edge in (place.start, place.stop) if 0 < edge < len(frames)}
     others = [jump for number, jump in enumerate(jumps) if number not in edges]
     return all(jumps[edge] <= max(others) for edge in edges)
-
-
-def share(hits: list[bool]) -> str:
-    low, high = wilson(sum(hits), len(hits))[-2:]
-    return f"{100 * sum(hits) / len(hits):.1f} ({100 * low:.1f}-{100 * high:.1f})"
 
 
 def main() -> None:

@@ -16,8 +16,7 @@ from typing import Any
 import torch
 
 import vidgen
-from benchmarks.record import save, table
-from vidgen.metrics.wilson import wilson
+from benchmarks.record import save, share, table
 
 ATTRIBUTES = ("colour", "shape", "motion", "size", "background", "all")
 TARGETS = {"colour": 98, "shape": 95, "motion": 95, "size": 95, "background": 95, "all": 88}
@@ -25,12 +24,6 @@ TARGETS = {"colour": 98, "shape": 95, "motion": 95, "size": 95, "background": 95
 
 def score(scorer: Any, videos: list[Any], prompts: list[str]) -> list[dict[str, bool]]:
     return [scorer.score(video.numpy(), prompt) for video, prompt in zip(videos, prompts, strict=True)]
-
-
-def share(rows: list[dict[str, bool]], name: str) -> str:
-    right = sum(row[name] for row in rows)
-    low, high = wilson(right, len(rows))[-2:]
-    return f"{100 * right / len(rows):.1f} ({100 * low:.1f}-{100 * high:.1f})"
 
 
 def main() -> None:
@@ -75,7 +68,11 @@ def main() -> None:
     }
     head = ("attribute", "target", "generated %", "truth through the autoencoder %", "truth %")
     rows = [
-        (a, f">= {TARGETS[a]}", *(share(results[k], a) for k in ("made", "ceiling", "truth")))
+        (
+            a,
+            f">= {TARGETS[a]}",
+            *(share([row[a] for row in results[k]]) for k in ("made", "ceiling", "truth")),
+        )
         for a in ATTRIBUTES
     ]
     about = (

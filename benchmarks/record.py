@@ -14,6 +14,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from vidgen.metrics.wilson import wilson
+
 RESULTS = Path(__file__).parent / "results"
 ROOT = Path(__file__).resolve().parents[1]
 CLIPS = ROOT.parent / "shared" / "clips"
@@ -49,6 +51,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Return a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines) + "\n"
+
+
+def share(hits: Sequence[bool]) -> str:
+    """Return a rate in percent with its 95 % Wilson interval."""
+    low, high = wilson(sum(hits), len(hits))
+    return f"{100 * sum(hits) / len(hits):.1f} ({100 * low:.1f}-{100 * high:.1f})"
 
 
 def save(name: str, title: str, body: str, data: Any = None) -> Path:

@@ -15,7 +15,6 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from vidgen import PublishedLayout
-from vidgen.errors import SizeError
 from vidgen.interfaces import Condition, Denoiser, Prediction, TextEmbedding
 from vidgen.nn.pixart import (
     Attention,
@@ -141,10 +140,7 @@ class Latte(Denoiser, PublishedLayout):
         Raises:
             SizeError: When `prepared` is of another latent size.
         """
-        if Size(*x.shape[2:]) != prepared.size:
-            raise SizeError(
-                f"Latents of size {Size(*x.shape[2:])} meet what was prepared for {prepared.size}; prepare again."
-            )
+        self.check_prepared(x, prepared.size)
         index = Process(self.config.process).time_to_index(time).clamp(min=0)
         made = self._predicted(x, index, prepared)
         return Prediction(*made.chunk(2, dim=1)) if self.config.learned_sigma else Prediction(made)

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vidgen import PublishedLayout
-from vidgen.errors import SizeError
 from vidgen.interfaces import Condition, Denoiser, Prediction, TextEmbedding
 from vidgen.nn import attention, rotate
 from vidgen.nn.pixart import (
@@ -188,10 +187,7 @@ class OpenSoraPlan(Denoiser, PublishedLayout):
         Raises:
             SizeError: When `prepared` is of another latent size.
         """
-        if Size(*x.shape[2:]) != prepared.size:
-            raise SizeError(
-                f"Latents of size {Size(*x.shape[2:])} meet what was prepared for {prepared.size}; prepare again."
-            )
+        self.check_prepared(x, prepared.size)
         index = Process(self.config.process).time_to_index(time).clamp(min=0)
         return Prediction(self._predicted(x, index, prepared))
 

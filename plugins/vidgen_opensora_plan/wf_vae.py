@@ -16,7 +16,6 @@ from torch.nn import functional
 from vidgen import PublishedLayout
 from vidgen.interfaces.normalised import KLAutoencoder, moments
 from vidgen.nn.ldm import Conv2d, Downsample, FrameResnetBlock, ResnetBlock, Upsample, group_norm
-from vidgen.size import Size
 from vidgen_opensora_plan.causal import CausalConv3d, Spatial2xTime2x3DDownsample, Spatial2xTime2x3DUpsample
 from vidgen_opensora_plan.causal_vae import ATTENTION
 from vidgen_opensora_plan.config import WFVAEConfig
@@ -203,20 +202,8 @@ class WFVAE(KLAutoencoder, PublishedLayout):
         if self.latent.streaming != "exact":
             yield from super().encode_stream(pieces)
             return
-        size = None
-
-        def checked() -> Iterator[Tensor]:
-            nonlocal size
-            for piece in pieces:
-                self.check_video(piece, whole=False)
-                frames = piece.shape[2] + (size.frames if size else 0)
-                size = Size(frames, *piece.shape[3:])
-                yield piece
-
-        for part in through(self.encoder, checked(), STREAM_LATENTS * self.config.time_stride):
+        for part in through(self.encoder, self.counted(pieces), STREAM_LATENTS * self.config.time_stride):
             yield self.normalised(moments(part)[0])
-        if size is not None:
-            self.check_size(size)
 
     def decode_stream(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
         """Decode latents that arrive in pieces: with layer norms equal to `decode` of the whole.

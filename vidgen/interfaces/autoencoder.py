@@ -127,7 +127,7 @@ class VideoAutoencoder(nn.Module, ABC):
             Parts of the latents in order.
         """
         if self.latent.streaming == "windowed":
-            yield from encode_windows(self.encode, self._counted(pieces), self.latent, *self.window)
+            yield from encode_windows(self.encode, self.counted(pieces), self.latent, *self.window)
         else:
             yield self.encode(torch.cat(list(pieces), dim=2))
 
@@ -138,8 +138,8 @@ class VideoAutoencoder(nn.Module, ABC):
         else:
             yield self.decode(torch.cat(list(pieces), dim=2))
 
-    def _counted(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
-        """Pass pieces on, and at the end refuse a number of frames that does not fit."""
+    def counted(self, pieces: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Pass the pieces of a clip on, each checked; at the end refuse a number of frames that does not fit."""
         size: Size | None = None
         for piece in pieces:
             self.check_video(piece, whole=False)

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from vidgen.contract import DenoiserConfig, DenoiserContract
-from vidgen.errors import ContractError
+from vidgen.errors import ContractError, SizeError
 from vidgen.interfaces.summary import summarise
 from vidgen.interfaces.text_encoder import TextEmbedding
 from vidgen.size import Size
@@ -88,6 +88,18 @@ class Denoiser(nn.Module, ABC):
             condition: What else the denoiser is told.
             size: Latent size (t, h, w).
         """
+
+    @staticmethod
+    def check_prepared(x: Tensor, size: Size) -> None:
+        """Refuse latents ``[B, C, t, h, w]`` of another size than what was prepared.
+
+        Raises:
+            SizeError: Naming both sizes.
+        """
+        if tuple(x.shape[2:]) != tuple(size):
+            raise SizeError(
+                f"Latents of size {Size(*x.shape[2:])} meet what was prepared for {size}; prepare again."
+            )
 
     @abstractmethod
     def forward(self, x: Tensor, time: Tensor, prepared: Any) -> Prediction:

@@ -164,6 +164,10 @@ class Pipeline(System):
             )
             for a, b, c in zip(*sources, strict=True)
         ]
+        if visuals[0] is not None and size != wanted.size:
+            raise SizeError(
+                f"Pictures and videos as prompts need a size that fits, such as {size}, not {wanted.size}."
+            )
         held, begin = self._held(visuals)
         run = Run(self, read, negative, wanted, size, guider, generators, held)
         latents = run.latents(

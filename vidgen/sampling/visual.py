@@ -25,14 +25,12 @@ class Visual:
 
     Attributes:
         given: What the sample must keep.
-        begin: What it begins from, noised to `strength`.
-        strength: From 0 (as it is) to 1 (made anew).
+        begin: What it begins from, noised.
         join: Makes the result of what was sampled, a `Video` of the sample's size.
     """
 
     given: Given | None = None
     begin: Video | None = None
-    strength: float = 1.0
     join: Callable[[Video], Video] | None = None
 
 
@@ -99,7 +97,7 @@ def read_visual(
         raise SizeError(
             f"The video has {len(clip)} frames, fewer than {size}; ask for frames={len(clip)} or fewer."
         )
-    return Visual(begin=clip[: size.frames], strength=float(strength))
+    return Visual(begin=clip[: size.frames])
 
 
 def extending(clip: Video, size: Size, latent: LatentSpec, where: Direction) -> Visual:

@@ -136,3 +136,8 @@ def test_calls_that_make_no_sense_are_refused(pipe, clip, options, error, words)
 
     with pytest.raises(error, match=words):
         pipe(PROMPT, **{**QUICK, **{name: real(value) for name, value in options.items()}})
+
+
+def test_padding_and_given_frames_do_not_go_together(pipe, clip):
+    with pytest.raises(SizeError, match="need a size that fits, such as 17x32x32"):
+        pipe(PROMPT, video=clip, extend="backward", frames=15, fit="pad", **QUICK)
