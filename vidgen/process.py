@@ -39,6 +39,8 @@ class ProcessSpec(Config):
         zero_terminal_snr: Rescale the table so that its last entry is pure noise.
         snr_shift: Divide the signal-to-noise ratio by this factor (CogVideoX).
         clean_scale: Factor on the clean sample at each table entry (VideoCrafter2); empty for none.
+        told: How `Process.told` gives times to published models: ``exact``, or whole numbers as some samplers
+            round them, ``down`` or to the ``nearest``.
     """
 
     family: Literal["rectified-flow", "vp-linear", "vp-scaled-linear", "vp-cosine", "table"] = (
@@ -51,6 +53,7 @@ class ProcessSpec(Config):
     zero_terminal_snr: bool = False
     snr_shift: float = 1.0
     clean_scale: tuple[float, ...] = ()
+    told: Literal["exact", "down", "nearest"] = "exact"
 
     def validate(self) -> None:
         """Check ranges."""
@@ -179,6 +182,20 @@ class Process:
         import torch
 
         return torch.as_tensor(t, dtype=torch.float64) * self._entries - 1
+
+    def told(self, t: Tensor | float) -> Tensor:
+        """Return the number that published models are told for t: ``t N`` on the straight path, else the table index.
+
+        In float64, of the shape of t, rounded as `ProcessSpec.told` says.
+        """
+        import torch
+
+        t = torch.as_tensor(t, dtype=torch.float64)
+        number = t * self.spec.steps if self.spec.family == "rectified-flow" else self.time_to_index(t)
+        if self.spec.told == "exact":
+            return number.clamp(min=0)
+        # what is a whole number but for the arithmetic above is not rounded down to the one below
+        return (number + 1e-6).floor().clamp(min=0) if self.spec.told == "down" else number.round().clamp(min=0)
 
     @property
     def _entries(self) -> int:

@@ -22,8 +22,10 @@ EXTENSIONS: Mapping[str, str] = MappingProxyType(
         "grid": "the times at which a scheduler evaluates the denoiser: a vidgen.interfaces.Grid",
         "guider": "how conditioned and unconditioned predictions combine: a vidgen.sampling.guidance.Guider",
         "metric": "a measure of videos: a vidgen.metrics.Metric",
+        "pipeline_layout": "reads another library's folder of a whole system: a vidgen.layout.PipelineLayout",
         "pretrained": "a folder of package data with trained weights, found by its name (a tag)",
         "prompt_refiner": "rewrites prompts into such as a model reads: a vidgen.sampling.refine.PromptRefiner",
+        "scheduler_layout": "reads another library's settings of a sampler: a vidgen.layout.SchedulerLayout",
         "suite": "a set of measurements for the combination benchmark",
     }
 )
