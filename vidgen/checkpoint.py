@@ -218,8 +218,8 @@ def load_weights(part: nn.Module, path: Path) -> None:
     load_tensors(part, tensors, path)
 
 
-def load_tensors(part: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Put tensors into a part, strictly; `path` is where they came from.
+def load_tensors(part: nn.Module, tensors: Mapping[str, Tensor], path: Path, *, assign: bool = False) -> None:
+    """Put tensors into a part, strictly; `path` is where they came from, `assign` makes them the part's own memory.
 
     Raises:
         CheckpointError: For names or shapes that differ; the first few are named.
@@ -237,7 +237,7 @@ def load_tensors(part: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> 
             raise CheckpointError(
                 f"{path} {what} {some}: it was made for another configuration of this part."
             )
-    part.load_state_dict(tensors, strict=True)
+    part.load_state_dict(tensors, strict=True, assign=assign)
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vidgen.checkpoint import load_part
 from vidgen.config import Config
 from vidgen.errors import ConfigError
 from vidgen.parts import Address, build, resolve
 from vidgen.registry import find
+from vidgen.trained import load_trained
 
 __all__ = ["create"]
 
@@ -29,8 +29,8 @@ def create(
         kind: One of `vidgen.KINDS`.
         name: ``"name"``, ``"name/preset"`` or with weights ``"name/preset@tag"``.
         config: A configuration that replaces the preset.
-        weights: None for random weights, a tag of shipped weights, or a folder with ``config.json`` and
-            ``model.safetensors``; then the folder's configuration is used.
+        weights: None for random weights, a tag of shipped weights, or a folder with ``config.json`` and safetensors,
+            ours or in the part's published layout; then the folder's configuration is used.
         **overrides: Fields of the configuration to change.
 
     Returns:
@@ -48,5 +48,5 @@ def create(
             raise ConfigError(
                 f"{name!r}: trained weights bring their own configuration; leave preset and fields out."
             )
-        return load_part(spec, weights)
+        return load_trained(spec, weights)
     return build(spec, resolve(spec, address.preset, config, overrides))

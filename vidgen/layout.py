@@ -7,7 +7,6 @@ folder a part. Which of our parts serve a class is known by plugins: components 
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from vidgen.parts import build
 from vidgen.process import Prediction, ProcessSpec
 from vidgen.recipe import Recipe, Slot
 from vidgen.registry import find, list_components
+from vidgen.tensors import read_json
 
 if TYPE_CHECKING:
     from vidgen.sampling.pipeline import Pipeline
@@ -31,7 +31,6 @@ __all__ = [
     "PublishedScheduler",
     "SchedulerLayout",
     "find_layout",
-    "read_json",
     "read_pipeline",
     "read_scheduler",
 ]
@@ -117,23 +116,6 @@ class PipelineLayout(ABC):
         return False
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a file of fields.
-
-    Raises:
-        CheckpointError: When it is missing, damaged, or no table.
-    """
-    try:
-        data = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise CheckpointError(f"{path} is missing; is the download complete?") from None
-    except (OSError, ValueError) as problem:
-        raise CheckpointError(f"{path} cannot be read: {problem}.") from problem
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path} must hold a table of fields, not {type(data).__name__}.")
-    return data
-
-
 def find_layout(kind: str, class_name: str) -> Any:
     """Return the layout that reads a class.
 
@@ -145,7 +127,9 @@ def find_layout(kind: str, class_name: str) -> Any:
         UnknownNameError: When no plugin reads it; says which classes are read.
     """
     readers = {
-        one: name for name in list_components(kind) for one in getattr(find(kind, name).preset(), "classes", ())
+        one: name
+        for name in list_components(kind)
+        for one in getattr(find(kind, name).preset(), "classes", ())
     }
     if class_name not in readers:
         what = kind.removesuffix("_layout")
@@ -169,7 +153,9 @@ def read_pipeline(folder: str | Path) -> Recipe:
     index = read_json(folder / INDEX)
     name = index.get("_class_name")
     if not isinstance(name, str):
-        raise CheckpointError(f"{folder / INDEX} names no class (_class_name); it is no folder of a pipeline.")
+        raise CheckpointError(
+            f"{folder / INDEX} names no class (_class_name); it is no folder of a pipeline."
+        )
     layout: PipelineLayout = find_layout("pipeline_layout", name)
     return layout.read(folder, index)
 

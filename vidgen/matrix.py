@@ -118,7 +118,7 @@ def combinations(
 
 def _choice(kind: str, address: str) -> _Choice:
     slot = Slot.read(kind, address)
-    random = kind != "scheduler" and slot.weights is None
+    random = kind != "scheduler" and not slot.trained
     try:
         return _Choice(address, slot.spec.name, random, slot.contract())
     except VidgenError as problem:  # it is one row's reason

@@ -6,28 +6,32 @@ safetensors (also in several files) or a pickle, which is read with ``weights_on
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
 
-from vidgen.checkpoint import digest, load_tensors
+from vidgen.checkpoint import load_tensors
 from vidgen.config import Config
 from vidgen.errors import CheckpointError, ConfigError, closest
 from vidgen.parts import build, load_target
 from vidgen.registry import find, list_components
+from vidgen.spec import ComponentSpec
+from vidgen.tensors import fingerprint, open_tensors, read_json
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
-__all__ = ["PublishedConfig", "PublishedLayout", "load_published", "translate"]
-
-WEIGHTS = ("model.safetensors", "diffusion_pytorch_model.safetensors", "weights.safetensors")
-"""Usual names of the one file of weights; other safetensors files beside it are left alone."""
-PICKLES = ("*.ckpt", "*.bin", "*.pt", "*.pth")
-WRAPPERS = ("ema_state_dict", "state_dict", "gen_model", "module", "model")
-"""Keys under which training scripts nest the tensors, the one to be preferred first."""
+__all__ = [
+    "PublishedConfig",
+    "PublishedLayout",
+    "hollow",
+    "is_published",
+    "load_published",
+    "published_config",
+    "translate",
+]
 
 
 class PublishedConfig(Protocol):
@@ -54,6 +58,11 @@ class PublishedLayout(ABC):
     """What may stand before the part's names in the checkpoint of a whole system."""
     LEFT_OUT: ClassVar[tuple[str, ...]] = ()
     """Beginnings of names that belong to training alone (discriminators, losses)."""
+
+    @classmethod
+    def rename(cls, names: Collection[str], settings: Config) -> Mapping[str, str]:
+        """Return our names of tensors that were published under several; those that are ours already are left out."""
+        return {}
 
     @abstractmethod
     def published_forward(self, **inputs: Tensor) -> dict[str, Tensor]:
@@ -95,22 +104,34 @@ def translate(
     return result
 
 
-def load_published(kind: str, name: str, folder: str | Path, **changes: Any) -> Any:
-    """Read a part from a folder in its system's published layout, strictly.
+def load_published(
+    kind: str,
+    name: str,
+    folder: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    **changes: Any,
+) -> Any:
+    """Read a part from a folder in its system's published layout, strictly, in little more memory than its weights take.
 
     Args:
         kind: One of the four interfaces.
         name: The part's name.
         folder: With ``config.json`` and ``*.safetensors`` or one ``.ckpt``, ``.bin``, ``.pt`` or ``.pth``.
+        device: Where its tensors go, one after another.
+        dtype: Of its floating-point tensors; None for float32.
         **changes: Fields of our configuration to change, such as the spaces that a denoiser was trained on.
 
     Returns:
-        The part in evaluation mode and float32, with `published_forward`.
+        The part in evaluation mode, with `published_forward`.
 
     Raises:
         CheckpointError: For a folder without weights, and for names or shapes that differ.
         ConfigError: For a part without a published layout, and for settings that are not implemented.
     """
+    import torch
+
     spec, folder = find(kind, name), Path(folder)
     target = load_target(spec)
     if not (isinstance(target, type) and issubclass(target, PublishedLayout)):
@@ -118,99 +139,72 @@ def load_published(kind: str, name: str, folder: str | Path, **changes: Any) -> 
         raise ConfigError(
             f"{spec.kind} {name!r} has no published layout; those that have: {', '.join(able) or 'none'}."
         )
-    data = _read_config(folder)
-    tensors = read_tensors(folder)
-    settings = cast("type[PublishedConfig]", spec.config).from_published(data, tensors.keys())
-    part = build(spec, cast("Config", settings).replace(**changes))
-    found = _own(tensors, set(part.state_dict()), target)
-    load_tensors(part, found, folder)
-    if hasattr(part.config, "space") and not part.config.space:
-        part.config = part.config.replace(space=f"{name}-{digest(found)}")
+    source = open_tensors(folder)
+    settings = published_config(spec, folder, source.keys()).replace(**changes)
+    part = hollow(spec, settings)
+    names = _own_names(source.keys(), part.state_dict().keys(), target, settings)
+    kind_of = dtype or torch.float32
+    tensors = {own: source.read(theirs).to(device) for own, theirs in names.items()}
+    tensors = {n: t.to(kind_of) if t.is_floating_point() else t for n, t in tensors.items()}
+    load_tensors(part, tensors, folder, assign=True)
     part.origin = str(folder)
-    return part
+    return part.to(device).eval()
+
+
+def published_config(spec: ComponentSpec, folder: Path, names: Collection[str] | None = None) -> Config:
+    """Return the configuration of a folder in the published layout; reads no weights where there are safetensors.
+
+    What makes a space gets one of its own, by the weights' `fingerprint`.
+
+    Raises:
+        CheckpointError: For a folder that cannot be read.
+        ConfigError: For settings that nobody knows or that are not implemented.
+    """
+    data = _read_config(folder)
+    names = open_tensors(folder).keys() if names is None else names
+    settings = cast("Config", cast("type[PublishedConfig]", spec.config).from_published(data, names))
+    nameless = getattr(settings, "space", None) == ""
+    return settings.replace(space=f"{spec.name}-{fingerprint(folder)}") if nameless else settings
+
+
+def is_published(spec: ComponentSpec, folder: Path) -> bool:
+    """Return whether a folder of weights is in the published layout of a part, and not in ours."""
+    return hasattr(spec.config, "from_published") and "format_version" not in _read_config(folder)
+
+
+def hollow(spec: ComponentSpec, settings: Config) -> Any:
+    """Make a part whose tensors take no memory until weights are put in their places."""
+    import torch
+
+    with torch.device("meta"):
+        part = build(spec, settings)
+    kept = set(part.state_dict())
+    # What is no weight but made from the configuration (tables of positions) must have its values.
+    made = any(buffer.is_meta and name not in kept for name, buffer in part.named_buffers()) or any(
+        isinstance(value, torch.Tensor) and value.is_meta
+        for module in part.modules()
+        for value in vars(module).values()
+    )
+    return build(spec, settings) if made else part
 
 
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is no folder; give the one that holds config.json and the weights.")
-    if not path.exists():
-        return {}
-    try:
-        data = json.loads(path.read_text())
-    except (OSError, ValueError) as problem:
-        raise CheckpointError(f"{path} cannot be read: {problem}.") from problem
-    if not isinstance(data, dict):
-        raise CheckpointError(f"{path} must hold a table of fields, not {type(data).__name__}.")
-    return data
+    return read_json(path) if path.exists() else {}
 
 
-def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """Read a folder's weights: the file of a usual name, else all safetensors files (shards), else the one pickle.
-
-    Raises:
-        CheckpointError: For a folder without weights or with several pickles, and for damaged files.
-    """
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    usual = [folder / name for name in WEIGHTS if (folder / name).exists()]
-    files = usual[:1] or sorted(folder.glob("*.safetensors"))
-    pickles = sorted(path for pattern in PICKLES for path in folder.glob(pattern))
-    if not files and len(pickles) != 1:
-        what = ", ".join(path.name for path in pickles)
-        raise CheckpointError(
-            f"{folder} holds several checkpoints ({what}); put the one to be read into a folder of its own."
-            if pickles
-            else f"{folder} holds no weights: no *.safetensors, {', '.join(PICKLES)}."
-        )
-    tensors: dict[str, Tensor] = {}
-    for path in files or pickles:
-        try:
-            loaded = (
-                load_file(path)
-                if files
-                else _unwrapped(torch.load(path, map_location="cpu", weights_only=True))
-            )
-        except (OSError, SafetensorError, RuntimeError, EOFError) as problem:
-            raise CheckpointError(f"{path} is damaged or no file of weights: {problem}.") from problem
-        except Exception as problem:  # pickle.UnpicklingError: it holds more than tensors
-            raise CheckpointError(
-                f"{path} holds more than tensors and is not opened; convert it to safetensors ({problem})."
-            ) from problem
-        twice = sorted(tensors.keys() & loaded.keys())
-        if twice:
-            raise CheckpointError(
-                f"{folder} holds {twice[0]!r} in several files; keep one set of weights there."
-            )
-        tensors.update(loaded)
-    return tensors
-
-
-def _unwrapped(loaded: Any) -> dict[str, Tensor]:
-    """Return the tensors of a training checkpoint, whatever they are nested in."""
-    import torch
-
-    while isinstance(loaded, Mapping):
-        inner = next(
-            (loaded[key] for key in WRAPPERS if isinstance(loaded.get(key), Mapping) and loaded[key]), None
-        )
-        if inner is None:
-            return {str(name): value for name, value in loaded.items() if isinstance(value, torch.Tensor)}
-        loaded = inner
-    raise CheckpointError(f"a checkpoint is a table of tensors, not {type(loaded).__name__}")
-
-
-def _own(
-    tensors: Mapping[str, Tensor], expected: set[str], target: type[PublishedLayout]
-) -> dict[str, Tensor]:
-    """Return the part's own tensors, without the prefix under which most of its names are found."""
+def _own_names(
+    names: Collection[str], expected: Collection[str], target: type[PublishedLayout], settings: Config
+) -> dict[str, str]:
+    """Return the published name of each of the part's own: without the prefix that most of them have, then renamed."""
     candidates = [a + b for a in ("", "module.") for b in ("", *target.PREFIXES)]
-    found: dict[str, dict[str, Tensor]] = {
-        prefix: {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
-        for prefix in candidates
-    }
-    best = max(candidates, key=lambda prefix: len(found[prefix].keys() & expected))
-    return {n: t.float() if t.is_floating_point() else t for n, t in found[best].items()
+    found: dict[str, dict[str, str]] = {}
+    for prefix in candidates:
+        short = {name.removeprefix(prefix): name for name in names if name.startswith(prefix)}
+        renamed = target.rename(short.keys(), settings)
+        found[prefix] = {renamed.get(name, name): theirs for name, theirs in short.items()}
+    best = max(candidates, key=lambda prefix: len(found[prefix].keys() & set(expected)))
+    return {n: theirs for n, theirs in found[best].items()
             if n in expected or not n.startswith(target.LEFT_OUT or ("\0",))}  # fmt: skip

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vidgen.checkpoint import FORMAT_VERSION, part_folder, read_part_config
+from vidgen.checkpoint import FORMAT_VERSION
 from vidgen.config import Config, config, require
 from vidgen.contract import Contracts, DenoiserConfig, Problem, Status, find_problems, must_train
 from vidgen.errors import ContractError, RecipeError, VidgenError, closest
@@ -19,6 +19,7 @@ from vidgen.parts import Address, choice_table, resolve, spec_of
 from vidgen.registry import find, list_components
 from vidgen.size import Size
 from vidgen.spec import INTERFACES, ComponentSpec
+from vidgen.trained import trained_config
 
 __all__ = [
     "Recipe",
@@ -84,11 +85,24 @@ class Sampling(Config):
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """One part of a recipe: its spec, its configuration, and where its weights come from (None: random)."""
+    """One part of a recipe.
+
+    Attributes:
+        spec: Which part.
+        config: Its configuration, whole.
+        weights: Where its weights come from; None for random ones.
+        told: Fields that weights in a published layout cannot know, such as the space that a denoiser was trained on.
+    """
 
     spec: ComponentSpec
     config: Config
     weights: str | None = None
+    told: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> bool:
+        """Whether it comes with weights: from `weights`, or from a source that its configuration names."""
+        return self.weights is not None or bool(getattr(self.config, "pretrained", False))
 
     @classmethod
     def read(cls, kind: str, value: Any) -> Slot:
@@ -124,17 +138,18 @@ class Slot:
         weights = value.get("weights", address.weights)
         preset, fields = value.get("preset", address.preset), value.get("config", {})
         if weights is not None:
-            if preset or fields:
+            if preset:
                 raise RecipeError(
                     f"{kind} {spec.name!r}: weights bring their own configuration; leave preset and config."
                 )
-            return cls(spec, read_part_config(spec, part_folder(kind, weights)), str(weights))
+            return cls(spec, trained_config(spec, weights, fields), str(weights), fields)
         return cls(spec, resolve(spec, preset, None, fields))
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data that `read` understands."""
         if self.weights is not None:
-            return {"name": self.spec.name, "weights": self.weights}
+            known = {"config": dict(self.told)} if self.told else {}
+            return {"name": self.spec.name, "weights": self.weights, **known}
         # TOML has no null: a field left out takes its default, which is what None stands for.
         fields = {name: value for name, value in self.config.to_dict().items() if value is not None}
         return {"name": self.spec.name, "config": fields}
@@ -240,7 +255,7 @@ class Recipe:
         """Return what this combination is: native, must be trained, or refused."""
         if self.problems():
             return "refused"
-        random = [kind for kind in INTERFACES[:3] if self.slot(kind).weights is None]
+        random = [kind for kind in INTERFACES[:3] if not self.slot(kind).trained]
         return "must be trained" if must_train(self.contracts(), random=random) else "native"
 
     def following(self) -> Recipe:

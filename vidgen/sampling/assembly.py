@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
-from vidgen.checkpoint import load_part, load_weights, part_folder, save_part
+from vidgen.checkpoint import load_weights, part_folder, save_part
 from vidgen.contract import DenoiserConfig, TextEncoderContract, find_problems
 from vidgen.errors import ContractError
 from vidgen.interfaces import TextEncoder
@@ -17,32 +19,65 @@ from vidgen.parts import build
 from vidgen.recipe import Recipe, Slot
 from vidgen.sampling.adapt import adapted
 from vidgen.spec import INTERFACES
+from vidgen.trained import load_trained
 
-__all__ = ["assemble", "make", "save_slot"]
+__all__ = ["Place", "assemble", "make", "save_slot"]
 
 ADAPTER = "adapter.safetensors"
 
 
-def make(slot: Slot) -> Any:
-    """Make the part of a slot, with its weights if it names some."""
-    return build(slot.spec, slot.config) if slot.weights is None else load_part(slot.spec, slot.weights)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where parts are made.
+
+    Attributes:
+        device: Where their tensors go.
+        dtype: Their floating-point type; None for float32.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    dtype: torch.dtype | None = None
 
 
-def assemble(recipe: Recipe, live: Mapping[str, Any] | None = None) -> dict[str, Any]:
+def make(slot: Slot, place: Place | None = None) -> Any:
+    """Make the part of a slot, with its weights if it names some, one at a time and nowhere twice."""
+    place = place or Place()
+    if slot.weights is not None:
+        return load_trained(slot.spec, slot.weights, slot.told, device=place.device, dtype=place.dtype)
+    with _by_default(place.dtype if slot.trained else None):
+        part = build(slot.spec, slot.config)
+    return part.to(place.device, place.dtype) if isinstance(part, nn.Module) else part
+
+
+@contextmanager
+def _by_default(dtype: torch.dtype | None) -> Iterator[None]:
+    """Let parts that fetch weights by themselves read them in a floating-point type."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype or before)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def assemble(
+    recipe: Recipe, live: Mapping[str, Any] | None = None, place: Place | None = None
+) -> dict[str, Any]:
     """Make the four parts of a recipe, with trainable projections between them where it says ``adapt``.
 
     Args:
         recipe: What to make.
         live: Parts that are there already, by kind.
+        place: Where to make the others.
 
     Raises:
         ContractError: When a text encoder that says what it is only once it is loaded does not fit.
     """
     live = live or {}
-    text_encoder = live.get("text_encoder") or make(recipe.text_encoder)
+    text_encoder = live.get("text_encoder") or make(recipe.text_encoder, place)
     recipe = _told(recipe, text_encoder)
     there = {**live, "text_encoder": text_encoder}
-    parts = {kind: there.get(kind) or make(recipe.slot(kind)) for kind in INTERFACES}
+    parts = {kind: there.get(kind) or make(recipe.slot(kind), place) for kind in INTERFACES}
     if recipe.adapt:
         pair = adapted(parts["autoencoder"], parts["denoiser"], parts["text_encoder"])
         parts["denoiser"], parts["text_encoder"] = pair

@@ -16,7 +16,7 @@ from vidgen.config import Config
 from vidgen.errors import ConfigError, ContractError, SizeError
 from vidgen.interfaces import Scheduler
 from vidgen.recipe import Recipe, Sampling, Slot, default_sampling
-from vidgen.sampling.assembly import assemble, save_slot
+from vidgen.sampling.assembly import Place, assemble, save_slot
 from vidgen.sampling.device import place_of
 from vidgen.sampling.given import Given, Held, as_video
 from vidgen.sampling.guidance import Guider, as_guider
@@ -290,6 +290,8 @@ def compose(
     sampling: Sampling | Mapping[str, Any] | None = None,
     foreign: bool = False,
     adapt: bool = False,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
 ) -> Pipeline:
     """Join four parts, each a name (``"wf-vae/tiny@tag"``), a table, a configuration or a live part.
 
@@ -303,6 +305,8 @@ def compose(
         sampling: Defaults of a call; a size that is left out becomes one that the parts can make.
         foreign: Let trained parts meet spaces that they do not know.
         adapt: Bridge different channels and widths by trainable projections.
+        device: Where the parts are made that are not there yet; their weights go straight to it.
+        dtype: Their floating-point type; None for float32.
 
     Raises:
         ContractError: When parts do not fit; one line a problem, each naming both sides, the field and a remedy.
@@ -329,4 +333,4 @@ def compose(
     problems = recipe.problems()
     if problems:
         raise ContractError(" ".join(map(str, problems)))
-    return Pipeline(recipe, assemble(recipe, parts))
+    return Pipeline(recipe, assemble(recipe, parts, Place(torch.device(device), dtype)))

@@ -274,7 +274,7 @@ def fill_caches(recipe: TrainRecipe, root: Path) -> list[Cache]:
     kinds = ["autoencoder", *(["text_encoder"] if any(table.table.cache_text for table in tables) else [])]
     set_seed(recipe.train.seed)  # random parts are to be the ones that training makes
     state = PartialState(cpu=not torch.accelerator.is_available())
-    loaded = all(whole.slot(kind).weights is not None for kind in kinds)
+    loaded = all(whole.slot(kind).trained for kind in kinds)
     parts = {kind: make(whole.slot(kind)) for kind in kinds} if loaded else assemble(whole)
     for kind in kinds:
         parts[kind].requires_grad_(False).to(state.device).eval()
