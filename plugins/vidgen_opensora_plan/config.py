@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 from vidgen.config import config, require
 from vidgen.contract import (
@@ -302,8 +302,10 @@ class OpenSoraPlanConfig(DenoiserConfig):
         dense_blocks: Blocks at the beginning, and blocks from that number on, whose attention is dense all the same.
         interpolation: Factors (t, h, w) that positions are divided by.
         inpaint: Whether given latents and their mask come in beside the noisy ones.
-        mask_channels: Channels of that mask: the autoencoder's stride in time.
+        mask_channels: Channels of that mask: the autoencoder's stride in time; None follows it.
     """
+
+    FOLLOWS: ClassVar[Mapping[str, str]] = {**DenoiserConfig.FOLLOWS, "mask_channels": "time_stride"}
 
     heads: int = 24
     head_width: int = 96
@@ -313,14 +315,15 @@ class OpenSoraPlanConfig(DenoiserConfig):
     dense_blocks: tuple[int, int] = (2, 30)
     interpolation: tuple[float, float, float] = (1.0, 1.0, 1.0)
     inpaint: bool = False
-    mask_channels: int = 4
+    mask_channels: int | None = None
     process: ProcessSpec = V_PREDICTION
     prediction: Literal["epsilon", "sample", "v", "flow"] = "v"
 
     def validate(self) -> None:
         """Check the ranges."""
         for field in ("heads", "depth", "patch", "sparsity", "mask_channels"):
-            require(getattr(self, field) >= 1, f"OpenSoraPlanConfig.{field} must be at least 1.")
+            value = getattr(self, field)
+            require(value is None or value >= 1, f"OpenSoraPlanConfig.{field} must be at least 1.")
         require(
             self.head_width >= 6 and self.head_width % 6 == 0,
             f"OpenSoraPlanConfig.head_width must be a multiple of 6 (three rotary axes), not {self.head_width}.",
@@ -329,8 +332,11 @@ class OpenSoraPlanConfig(DenoiserConfig):
 
     def contract(self) -> DenoiserContract:
         """Return what this denoiser declares."""
-        abilities = frozenset({"given"} if self.inpaint else ())
-        return self.base_contract(patch=(1, self.patch, self.patch), abilities=abilities)
+        return self.base_contract(
+            time_stride=self.mask_channels if self.inpaint else None,
+            patch=(1, self.patch, self.patch),
+            abilities=frozenset({"given"} if self.inpaint else ()),
+        )
 
     @classmethod
     def from_published(cls, data: Mapping[str, Any], tensors: Collection[str]) -> Self:
@@ -360,7 +366,7 @@ class OpenSoraPlanConfig(DenoiserConfig):
             "upcast_attention": False,
         }
         ignored = ("dropout", "sample_size", "sample_size_h", "sample_size_w", "sample_size_t", "hidden_size")
-        fields = translate(data, names, only=only, ignored=ignored)
+        fields = translate({"vae_scale_factor_t": 4, **data}, names, only=only, ignored=ignored)
         width = fields.get("heads", cls.heads) * fields.get("head_width", cls.head_width)
         for name, value in (("out_channels", fields.get("latent_channels")), ("cross_attention_dim", width)):
             given = fields.pop(name, None)

@@ -162,7 +162,7 @@ class OpenSoraPlan(Denoiser, PublishedLayout):
         self.scale_shift_table = nn.Parameter(torch.randn(2, width) / width**0.5)
         self.proj_out = nn.Linear(width, config.patch**2 * channels)
         if config.inpaint:
-            for name, count in (("masked_hidden_states", channels), ("mask", config.mask_channels)):
+            for name, count in (("masked_hidden_states", channels), ("mask", known.mask_channels or 0)):
                 linear = nn.Linear(width, width, bias=False)
                 nn.init.zeros_(linear.weight)
                 self.add_module(
@@ -176,7 +176,7 @@ class OpenSoraPlan(Denoiser, PublishedLayout):
         if self.config.inpaint:
             latents = text.tokens.new_zeros(len(text.tokens), self.pos_embed.proj.in_channels + 1, *size)
             both = latents if condition.given is None else condition.given
-            mask = repeat(1 - both[:, -1:], "b 1 t h w -> b n t h w", n=self.config.mask_channels)
+            mask = repeat(1 - both[:, -1:], "b 1 t h w -> b n t h w", n=self.config.follow().mask_channels)
             given = self._given(both[:, :-1], mask)
         tokens = text.tokens.masked_fill(~text.text_mask[..., None], 0)
         return self._prepared(tokens, text.text_mask, None, given, size)

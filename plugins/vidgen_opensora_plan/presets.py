@@ -49,7 +49,7 @@ WF_VAE: dict[str, WFVAEConfig] = {
 
 OPENSORA_PLAN: dict[str, OpenSoraPlanConfig] = {
     "v1.3": OpenSoraPlanConfig(latent_channels=8, text_width=4096),
-    "v1.3-inpaint": OpenSoraPlanConfig(latent_channels=8, text_width=4096, inpaint=True),
+    "v1.3-inpaint": OpenSoraPlanConfig(latent_channels=8, text_width=4096, inpaint=True, mask_channels=4),
     "v1.2": OpenSoraPlanConfig(
         latent_channels=4,
         text_width=4096,

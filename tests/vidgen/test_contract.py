@@ -56,6 +56,7 @@ def test_parts_trained_together_fit_and_are_native():
     ("contracts", "field", "values", "parts"),
     [
         (latent(channels=4), "latent channels", (4, 16), ("vae", "dit")),
+        (changed("denoiser", time_stride=1), "time stride", (4, 1), ("vae", "dit")),
         (latent(space="other"), "latent space", ("other", "ae"), ("vae", "dit")),
         (latent(space=""), "latent space", ("random weights", "ae"), ("vae", "dit")),
         (text(width=32), "text width", (32, 64), ("txt", "dit")),
@@ -91,7 +92,10 @@ def test_random_weights_must_be_trained():
     assert must_train(TRAINED, random=["denoiser"])
 
 
-@pytest.mark.parametrize("contracts", [latent(space="x"), text(space="x"), text(padding="zeros")])
+@pytest.mark.parametrize(
+    "contracts",
+    [latent(space="x"), changed("denoiser", time_stride=2), text(space="x"), text(padding="zeros")],
+)
 def test_foreign_spaces_meet_knowingly(contracts):
     assert find_problems(contracts)
     assert find_problems(contracts, foreign=True) == []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from vidgen.config import Config, config, require
 from vidgen.contract.declared import (
@@ -92,7 +93,11 @@ class DenoiserConfig(Config):
         text_padding: Padding rule trained on.
         process: The process.
         prediction: What the output means.
+
+    A field that `FOLLOWS` names takes a field of the autoencoder's `LatentSpec` while it is None.
     """
+
+    FOLLOWS: ClassVar[Mapping[str, str]] = {"latent_channels": "channels"}
 
     latent_channels: int | None = None
     latent_space: str | None = None
@@ -120,12 +125,14 @@ class DenoiserConfig(Config):
 
     def follow(self, latent: LatentSpec = STANDALONE_LATENT, text: TextSpec = STANDALONE_TEXT) -> Self:
         """Fill what follows from the neighbours (or from stand-alone defaults: 16 channels, 64 wide text)."""
-        changes: dict[str, Any] = {}
-        if self.latent_channels is None:
-            changes["latent_channels"] = latent.channels
-        if self.text_width is None:
-            changes["text_width"] = text.width
+        found = {name: getattr(latent, source) for name, source in self.FOLLOWS.items()}
+        found["text_width"] = text.width
+        changes = {name: value for name, value in found.items() if getattr(self, name) is None}
         return self.replace(**changes) if changes else self
+
+    def forget(self) -> Self:
+        """Return the configuration with all open again that `follow` fills, for other neighbours."""
+        return self.replace(text_width=None, **dict.fromkeys(self.FOLLOWS))
 
 
 @config

@@ -126,6 +126,7 @@ class DenoiserContract:
     Attributes:
         latent_space: The space it was trained on.
         latent_channels: Channels of its input.
+        time_stride: Frames to a latent frame, for those to whom it matters; None for any.
         patch: Latent positions (t, h, w) to a token; sizes that do not divide are padded inside.
         max_latent: Largest latent size (t, h, w) it can make; None for any.
         text: What it reads.
@@ -136,6 +137,7 @@ class DenoiserContract:
 
     latent_space: str | None = None
     latent_channels: int | None = None
+    time_stride: int | None = None
     patch: tuple[int, int, int] = (1, 1, 1)
     max_latent: Size | None = None
     text: TextSpec = field(default_factory=TextSpec)

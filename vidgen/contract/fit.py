@@ -84,6 +84,8 @@ def find_problems(contracts: Contracts, *, foreign: bool = False, adapt: bool = 
                "choose a text encoder with that pooled vector")  # fmt: skip
     if not foreign:
         knowing = "or foreign=True goes on knowingly"
+        differ(ae, dn, "time stride", latent.time_stride, den.time_stride,
+               f"choose an autoencoder with that stride, train the denoiser anew, {knowing}")  # fmt: skip
         differ(ae, dn, "latent space", latent.space or "random weights", den.latent_space,
                f"load the autoencoder that it was trained on, train the denoiser anew, {knowing}")  # fmt: skip
         differ(te, dn, "text space", "random weights" if text.space == "" else text.space, need.space,

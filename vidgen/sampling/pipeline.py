@@ -6,13 +6,14 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any, Literal, cast, overload
 
 import torch
 from torch import Tensor, nn
 
 from vidgen.checkpoint import atomic_folder
 from vidgen.config import Config
+from vidgen.contract import DenoiserConfig
 from vidgen.errors import ConfigError, ContractError, SizeError
 from vidgen.interfaces import Scheduler
 from vidgen.recipe import Recipe, Sampling, Slot, default_sampling
@@ -53,8 +54,7 @@ class Pipeline(System):
             )
         kept: dict[str, Any] = {kind: getattr(self, kind) for kind in INTERFACES}
         if "denoiser" not in parts and self.denoiser.origin == "random":
-            slot = self.recipe.denoiser
-            kept["denoiser"] = slot.config.replace(latent_channels=None, text_width=None)
+            kept["denoiser"] = cast("DenoiserConfig", self.recipe.denoiser.config).forget()
         return compose(**{**kept, "sampling": self.sampling, **parts}, foreign=foreign, adapt=adapt)
 
     def save(self, folder: str | Path) -> Path:

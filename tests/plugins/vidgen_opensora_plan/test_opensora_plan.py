@@ -92,6 +92,25 @@ def test_given_latents_count_once_their_paths_have_learned() -> None:
     assert not torch.allclose(made(Condition()), made(Condition(given=given)), atol=1e-3)
 
 
+def test_the_mask_has_as_many_channels_as_the_autoencoder_has_frames_to_a_latent_one() -> None:
+    parts = {
+        "denoiser": {"name": "opensora-plan", "preset": "tiny", "config": {"inpaint": True}},
+        "text_encoder": "words/tiny",
+        "scheduler": "euler",
+    }
+    pipe = vidgen.compose(autoencoder="wf-vae/tiny", **parts)
+    assert pipe.denoiser.config.mask_channels == pipe.denoiser.pos_embed_mask[0].proj.in_channels == 4
+    assert pipe.replace(autoencoder="kl-vae/tiny").denoiser.config.mask_channels == 1
+    parts["denoiser"]["config"]["mask_channels"] = 4
+    assert vidgen.check({"autoencoder": "wf-vae/tiny", **parts}) == []
+    (problem,) = vidgen.check({"autoencoder": "kl-vae/tiny", **parts})
+    assert str(problem).startswith(
+        "autoencoder 'kl-vae' and denoiser 'opensora-plan' differ in time stride: 1 against 4"
+    )
+    parts["denoiser"]["config"]["inpaint"] = False  # then there is no mask
+    assert vidgen.check({"autoencoder": "kl-vae/tiny", **parts}) == []
+
+
 def test_heads_that_do_not_split_into_three_axes_are_refused() -> None:
     with pytest.raises(ConfigError, match="multiple of 6"):
         vidgen.create("denoiser", "opensora-plan/tiny", head_width=16)
