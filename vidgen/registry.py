@@ -8,7 +8,7 @@ import re
 import threading
 
 from vidgen.discovery import Plugin, discover
-from vidgen.errors import DuplicateComponentError, UnknownNameError, closest
+from vidgen.errors import DuplicateComponentError, PluginError, UnknownNameError, closest
 from vidgen.spec import ComponentSpec, check_kind
 
 __all__ = ["Registry", "find", "list_components", "plugins", "registry"]
@@ -93,17 +93,31 @@ class Registry:
         return self._owners[check_kind(kind), name]
 
 
-_LOCK = threading.Lock()
+_LOCK = threading.RLock()
+_LOADING = threading.Event()
 
 
 @functools.cache
 def _load() -> Registry:
-    return Registry().load()
+    _LOADING.set()
+    try:
+        return Registry().load()
+    finally:
+        _LOADING.clear()
 
 
 def registry() -> Registry:
-    """Return the one registry, filled from the installed plugins at the first call."""
+    """Return the one registry, filled from the installed plugins at the first call.
+
+    Raises:
+        PluginError: To a plugin that asks for components while it is being loaded.
+    """
     with _LOCK:
+        if _LOADING.is_set():  # the lock is ours, so we are inside the loading itself
+            raise PluginError(
+                "A plugin looked up a component while plugins are being loaded (in a preset or at the head of a "
+                "module); look it up in contract() or when the part is made."
+            )
         return _load()
 
 

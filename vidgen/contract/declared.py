@@ -26,10 +26,12 @@ __all__ = [
 ABILITIES = {
     "fps": "takes the frame rate as a condition",
     "given": "takes given frames as extra channels",
+    "given_frames": "takes given frames with grey in between as extra channels, with a mask a frame",
     "guidance_embed": "takes the guidance scale as a condition",
     "image_tokens": "takes the tokens of an image",
     "pack": "takes samples of different sizes in one sequence",
     "per_frame_time": "takes a time for each latent frame, so that given frames can be clean",
+    "sequence_parallel": "shares the tokens of a sample out among processes",
 }
 """What a denoiser may declare that it can do beyond the common signature."""
 

@@ -24,12 +24,15 @@ class Condition:
     Attributes:
         fps: Frames a second ``[B]``.
         given: Given latents and their mask ``[B, C + 1, t, h, w]`` (mask last, 1 = given).
+        given_frames: Latents of the given frames with grey in between, and a mask a frame of a latent
+            ``[B, C + stride, t, h, w]`` (masks first, 1 = given), as Wan has it.
         image_tokens: ``[B, N, D]``.
         guidance_embed: Guidance scale ``[B]``.
     """
 
     fps: Tensor | None = None
     given: Tensor | None = None
+    given_frames: Tensor | None = None
     image_tokens: Tensor | None = None
     guidance_embed: Tensor | None = None
 

@@ -124,15 +124,25 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """A perceptron of four times the width, under its published names."""
+    """A perceptron under its published names.
 
-    def __init__(self, width: int) -> None:
+    Args:
+        width: Of what comes in.
+        hidden: Inside; None for four times the width.
+        outputs: Of what comes out; None for the width.
+        approximate: How GELU is computed, ``tanh`` or ``none`` (exactly).
+    """
+
+    def __init__(
+        self, width: int, hidden: int | None = None, outputs: int | None = None, approximate: str = "tanh"
+    ) -> None:
         super().__init__()
+        hidden, self.approximate = hidden or 4 * width, approximate
         enter = nn.Module()
-        enter.proj = nn.Linear(width, 4 * width)
-        self.net = nn.ModuleList([enter, nn.Identity(), nn.Linear(4 * width, width)])
+        enter.proj = nn.Linear(width, hidden)
+        self.net = nn.ModuleList([enter, nn.Identity(), nn.Linear(hidden, outputs or width)])
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map ``[..., D]``."""
+        """Map ``[..., width]``."""
         enter = cast("nn.Linear", self.net[0].proj)
-        return self.net[2](functional.gelu(enter(x), approximate="tanh"))
+        return self.net[2](functional.gelu(enter(x), approximate=self.approximate))

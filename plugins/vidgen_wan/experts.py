@@ -1,0 +1,80 @@
+"""`experts`: two denoisers of one contract, one asked where it is noisy and one where it is clean (Wan 2.2)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vidgen.interfaces import Condition, Denoiser, Prediction, TextEmbedding
+from vidgen.parts import build
+from vidgen.recipe import Slot
+from vidgen.size import Size
+from vidgen.trained import load_trained
+from vidgen_wan.config import ExpertsConfig
+
+__all__ = ["Experts", "Prepared"]
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What to prepare of, and what each expert has made of it once it was asked."""
+
+    text: TextEmbedding
+    condition: Condition
+    size: Size
+    made: dict[str, Any]
+
+
+class Experts(Denoiser):
+    """A denoiser that is two; only the one that is asked prepares.
+
+    Args:
+        config: Both, and the time from which on the first is asked.
+    """
+
+    config: ExpertsConfig
+
+    def __init__(self, config: ExpertsConfig) -> None:
+        slots = {name: config.slot(name) for name in ("high", "low")}
+        # What is saved from here on has weights of its own.
+        own = {name: Slot(slot.spec, slot.config).to_dict() for name, slot in slots.items()}
+        super().__init__(config.replace(**own))
+        self.high, self.low = _made(slots["high"]), _made(slots["low"])
+        if config.pretrained:
+            self.origin = " and ".join(str(slot.weights) for slot in slots.values())
+
+    def prepare(self, text: TextEmbedding, condition: Condition, size: Size) -> Prepared:
+        """Keep what the experts prepare of."""
+        condition.check(self.config.contract(), type(self).__name__)
+        return Prepared(text, condition, Size(*size), {})
+
+    def forward(self, x: Tensor, time: Tensor, prepared: Prepared) -> Prediction:
+        """Ask the expert of each sample's time (the latest of its frames)."""
+        late = (time if time.ndim == 1 else time.amax(dim=1)) >= self.config.boundary
+        if bool(late.all()) or not bool(late.any()):
+            name = "high" if bool(late.all()) else "low"
+            return self._expert(name)(x, time, self._prepare(name, prepared))
+        both = [self._expert(name)(x, time, self._prepare(name, prepared)).value for name in ("high", "low")]
+        return Prediction(torch.where(late[:, None, None, None, None], *both))
+
+    def _expert(self, name: str) -> Denoiser:
+        return self.high if name == "high" else self.low
+
+    def _prepare(self, name: str, prepared: Prepared) -> Any:
+        if torch.is_grad_enabled():
+            return self._expert(name).prepare(prepared.text, prepared.condition, prepared.size)
+        if name not in prepared.made:  # what the other has prepared is not needed again
+            made = self._expert(name).prepare(prepared.text, prepared.condition, prepared.size)
+            prepared.made = {name: made}
+        return prepared.made[name]
+
+
+def _made(slot: Slot) -> Denoiser:
+    if slot.weights is None:
+        part: Denoiser = build(slot.spec, slot.config)
+        return part
+    loaded: Denoiser = load_trained(slot.spec, slot.weights, slot.told, dtype=torch.get_default_dtype())
+    return loaded
