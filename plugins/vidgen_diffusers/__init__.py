@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from vidgen.hookspecs import hookimpl
 from vidgen.spec import ComponentSpec
+from vidgen_diffusers.autoencoder_config import DiffusersAutoencoderConfig
+from vidgen_diffusers.autoencoder_presets import AUTOENCODER
+from vidgen_diffusers.denoiser_config import DiffusersDenoiserConfig
+from vidgen_diffusers.denoiser_presets import DENOISERS
 
 __all__ = ["vidgen_components"]
 
@@ -11,4 +15,21 @@ __all__ = ["vidgen_components"]
 @hookimpl
 def vidgen_components() -> list[ComponentSpec]:
     """Declare the parts."""
-    return []
+    return [
+        ComponentSpec(
+            kind="autoencoder",
+            name="diffusers",
+            target="vidgen_diffusers.autoencoder:DiffusersAutoencoder",
+            config=DiffusersAutoencoderConfig,
+            presets=AUTOENCODER,
+            summary="A video autoencoder of diffusers, by the name of its class.",
+        ),
+        ComponentSpec(
+            kind="denoiser",
+            name="diffusers",
+            target="vidgen_diffusers.denoiser:DiffusersDenoiser",
+            config=DiffusersDenoiserConfig,
+            presets=DENOISERS,
+            summary="A video denoiser of diffusers, by the name of its class.",
+        ),
+    ]
