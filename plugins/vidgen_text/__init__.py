@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from vidgen.hookspecs import hookimpl
 from vidgen.spec import ComponentSpec
-from vidgen_text.config import BytesConfig, InstructConfig, OpenClipConfig, T5Config, WordsConfig
-from vidgen_text.presets import BYTES, OPEN_CLIP, T5, WORDS
+from vidgen_text.config import BytesConfig, InstructConfig, JointConfig, OpenClipConfig, WordsConfig
+from vidgen_text.presets import BYTES, CLIP, JOINT, LLAMA, OPEN_CLIP, T5, WORDS
+from vidgen_text.transformers_config import CLIPConfig, LlamaConfig, T5Config
 
 __all__ = ["vidgen_components"]
 
@@ -45,6 +46,30 @@ def vidgen_components() -> list[ComponentSpec]:
             config=T5Config,
             summary="The encoders of T5, mT5 and UMT5, by transformers.",
             presets=T5,
+        ),
+        ComponentSpec(
+            kind="text_encoder",
+            name="llama",
+            target="vidgen_text.llama:LlamaEncoder",
+            config=LlamaConfig,
+            summary="Hidden states of a causal language model of Llama's form, by transformers.",
+            presets=LLAMA,
+        ),
+        ComponentSpec(
+            kind="text_encoder",
+            name="clip",
+            target="vidgen_text.clip:CLIPEncoder",
+            config=CLIPConfig,
+            summary="CLIP's text tower with its pooled vector unprojected, by transformers.",
+            presets=CLIP,
+        ),
+        ComponentSpec(
+            kind="text_encoder",
+            name="joint",
+            target="vidgen_text.joint:JointEncoder",
+            config=JointConfig,
+            summary="Two text encoders as one: tokens of the first, pooled vector of the second.",
+            presets=JOINT,
         ),
         ComponentSpec(
             kind="prompt_refiner",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from vidgen.config import Config, config, require
 from vidgen.contract import TextEncoderConfig, TextEncoderContract, TextSpec
+from vidgen.recipe import Slot
 from vidgen_text.open_clip_table import read_model
 from vidgen_text.prompts import split_words
 
-__all__ = ["BytesConfig", "InstructConfig", "OpenClipConfig", "T5Config", "WordsConfig"]
+__all__ = ["BytesConfig", "InstructConfig", "JointConfig", "OpenClipConfig", "WordsConfig"]
 
 
 @config
@@ -175,66 +178,59 @@ _CLIP_TEXT = {"width": 512, "layers": 12, "heads": 8, "context_length": 77}
 
 
 @config
-class T5Config(TextEncoderConfig):
-    """Settings of the encoder half of T5, mT5 or UMT5.
+class JointConfig(TextEncoderConfig):
+    """Settings of two encoders as one: each a name (``"llama/tiny"``), or a table with name, preset, weights, config.
 
     Attributes:
-        family: Which of the three; UMT5 has position biases in every layer.
-        source: A folder or hub id with the tokenizer, and with the weights when `pretrained`; empty for bytes
-            as tokens (ByT5's), which need no file. A folder may hold `tokenizer` and `text_encoder` apart.
-        pretrained: Load the weights from `source` too; else they are random.
-        vocabulary: Number of symbols.
-        width: Width D of the tokens.
-        layers: Transformer blocks.
-        heads: Attention heads.
-        head_width: Width of a head.
-        hidden: Width inside the feed-forward layers.
-        gated: Gated GELU (all but the first T5 of 2019), else ReLU.
-        max_tokens: Longest prompt with its end mark; what is longer is cut with a warning.
-        padding: `masked`: to the longest prompt, to be ignored. `zeros`: zero vectors up to `max_tokens`
-            (Wan). `attended`: padding up to `max_tokens` that is attended to in here as well (CogVideoX).
+        tokens: The one that gives the tokens.
+        pooled: The one that gives the pooled vector.
     """
 
-    family: Literal["t5", "mt5", "umt5"] = "t5"
-    source: str = ""
-    pretrained: bool = False
-    vocabulary: int = 384
-    width: int = 64
-    layers: int = 2
-    heads: int = 4
-    head_width: int = 16
-    hidden: int = 128
-    gated: bool = True
-    max_tokens: int = 128
-    padding: Literal["masked", "zeros", "attended"] = "masked"
+    tokens: Any = "llama"
+    pooled: Any = "clip"
 
     def validate(self) -> None:
-        """Check the ranges."""
-        for name in ("vocabulary", "width", "layers", "heads", "head_width", "hidden", "max_tokens"):
-            value = getattr(self, name)
-            require(value >= 1, f"T5Config.{name} must be at least 1, not {value}.")
-        require(self.max_tokens >= 2, "T5Config.max_tokens must be at least 2: one token and the end mark.")
-        require(
-            bool(self.source) or not self.pretrained,
-            "T5Config.pretrained needs a source: a folder or hub id with weights and tokenizer.",
-        )
-        require(
-            bool(self.source) or self.vocabulary >= 384,
-            f"T5Config.vocabulary must be at least 384 for bytes, not {self.vocabulary}; or give a source.",
-        )
+        """Check the forms; the names are looked up when the contract is asked for."""
+        for field in ("tokens", "pooled"):
+            value = getattr(self, field)
+            if isinstance(value, (Config, Slot)):
+                object.__setattr__(self, field, Slot.read("text_encoder", value).to_dict())
+            else:
+                require(
+                    isinstance(value, (str, Mapping)),
+                    f"JointConfig.{field} is a name, a table or a configuration, not {value!r}.",
+                )
+
+    @property
+    def tokens_slot(self) -> Slot:
+        """The encoder that gives the tokens."""
+        return Slot.read("text_encoder", self.tokens)
+
+    @property
+    def pooled_slot(self) -> Slot:
+        """The encoder that gives the pooled vector."""
+        return Slot.read("text_encoder", self.pooled)
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether both bring weights of their own."""
+        return self.tokens_slot.trained and self.pooled_slot.trained
 
     def contract(self) -> TextEncoderContract:
-        """Return what this text encoder declares; a hub id names its space (`umt5-xxl/last`)."""
-        # A folder's name says nothing about its weights: their space is a digest, known once they are loaded.
-        named = None if Path(self.source).is_dir() else f"{self.source.rpartition('/')[2]}/last"
+        """Return what both declare together; the space joins the names of theirs.
+
+        Raises:
+            ConfigError: When the second has no pooled vector.
+        """
+        tokens, pooled = self.tokens_slot.contract().text, self.pooled_slot.contract().text
+        require(
+            pooled.pooled_width != 0,
+            f"JointConfig.pooled: {self.pooled_slot.spec.name!r} gives no pooled vector; choose one that does (clip).",
+        )
+        spaces = (tokens.space, pooled.space)
+        space = None if None in spaces else "" if "" in spaces else " + ".join(map(str, spaces))
         return TextEncoderContract(
-            text=TextSpec(
-                space=self.space or (named if self.pretrained else ""),
-                width=self.width,
-                pooled_width=0,
-                max_tokens=self.max_tokens,
-                padding=self.padding,
-            )
+            text=replace(tokens, space=self.space or space, pooled_width=pooled.pooled_width)
         )
 
 

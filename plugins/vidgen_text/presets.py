@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from vidgen_text.config import BytesConfig, OpenClipConfig, T5Config, WordsConfig
+from vidgen_text.config import BytesConfig, JointConfig, OpenClipConfig, WordsConfig
+from vidgen_text.transformers_config import CLIPConfig, LlamaConfig, T5Config
 
-__all__ = ["BYTES", "OPEN_CLIP", "T5", "WORDS"]
+__all__ = ["BYTES", "CLIP", "JOINT", "LLAMA", "OPEN_CLIP", "T5", "WORDS"]
 
 WORDS: dict[str, WordsConfig] = {
     "tiny": WordsConfig(width=64, layers=1, heads=2, max_tokens=32, vocabulary=(), buckets=2053),
@@ -97,3 +98,81 @@ T5: dict[str, T5Config] = {
     ),
 }
 """Published sizes; all of them but `tiny` need the tokenizer of their source."""
+
+HUNYUAN_VIDEO = (
+    "<|start_header_id|>system<|end_header_id|>\n\nDescribe the video by detailing the following aspects: "
+    "1. The main content and theme of the video."
+    "2. The color, shape, size, texture, quantity, text, and spatial relationships of the objects."
+    "3. Actions, events, behaviors temporal relationships, physical movement changes of the objects."
+    "4. background environment, light, style and atmosphere."
+    "5. camera angles, movements, and transitions used in the video:<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\n{}<|eot_id|>"
+)
+"""What HunyuanVideo was trained to have its prompts in (https://github.com/Tencent/HunyuanVideo)."""
+
+LLAMA: dict[str, LlamaConfig] = {
+    "tiny": LlamaConfig(
+        source="",
+        vocabulary=384,
+        width=64,
+        layers=3,
+        heads=4,
+        key_value_heads=2,
+        hidden=128,
+        rope_theta=10000.0,
+        norm_eps=1e-6,
+        skip=2,
+        template="<{}>",
+        template_tokens=1,
+        max_tokens=128,
+    ),
+    "hunyuan-video": LlamaConfig(
+        source="xtuner/llava-llama-3-8b-v1_1-transformers",
+        vocabulary=128320,
+        width=4096,
+        layers=32,
+        heads=32,
+        key_value_heads=8,
+        hidden=14336,
+        rope_theta=500000.0,
+        norm_eps=1e-5,
+        skip=2,
+        template=HUNYUAN_VIDEO,
+        template_tokens=95,
+        max_tokens=256,
+    ),
+}
+"""The published one needs the tokenizer of its source."""
+
+CLIP: dict[str, CLIPConfig] = {
+    "tiny": CLIPConfig(
+        source="",
+        vocabulary=384,
+        width=32,
+        layers=2,
+        heads=2,
+        hidden=64,
+        activation="quick_gelu",
+        norm_eps=1e-5,
+        end_mark=1,
+        max_tokens=77,
+    ),
+    "vit-l-14": CLIPConfig(
+        source="openai/clip-vit-large-patch14",
+        vocabulary=49408,
+        width=768,
+        layers=12,
+        heads=12,
+        hidden=3072,
+        activation="quick_gelu",
+        norm_eps=1e-5,
+        end_mark=2,
+        max_tokens=77,
+    ),
+}
+"""The published one needs the tokenizer of its source."""
+
+JOINT: dict[str, JointConfig] = {
+    "tiny": JointConfig(tokens="llama/tiny", pooled="clip/tiny"),
+    "hunyuan-video": JointConfig(tokens="llama/hunyuan-video", pooled="clip/vit-l-14"),
+}

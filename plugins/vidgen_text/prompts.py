@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import importlib.util
 import re
 import unicodedata
 import warnings
@@ -9,7 +11,7 @@ from collections.abc import Sequence
 
 from vidgen.errors import ConfigError
 
-__all__ = ["check_prompts", "first_line", "split_words", "warn_if_cut"]
+__all__ = ["check_prompts", "clean", "first_line", "split_words", "warn_if_cut"]
 
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
@@ -39,6 +41,25 @@ def check_prompts(prompts: Sequence[str]) -> list[str]:
         if not isinstance(prompt, str):
             raise ConfigError(f"Prompt {index} must be a string, not {prompt!r} ({type(prompt).__name__}).")
     return [prompt.encode("utf-8", "replace").decode() for prompt in prompts]
+
+
+def clean(prompt: str, how: str) -> str:
+    """Return a prompt as a published model was trained to read it.
+
+    Args:
+        prompt: What somebody wrote.
+        how: ``none``; ``spaces``: broken Unicode (where ftfy is installed) and HTML's signs put right, white space one
+            space (Wan); ``lower``: lower case without space around it (Latte, Allegro).
+    """
+    if how == "lower":
+        return prompt.lower().strip()
+    if how == "none":
+        return prompt
+    if importlib.util.find_spec("ftfy"):
+        import ftfy
+
+        prompt = ftfy.fix_text(prompt)
+    return " ".join(html.unescape(html.unescape(prompt)).split())
 
 
 def warn_if_cut(prompt: str, tokens: int, limit: int) -> None:

@@ -79,6 +79,48 @@ def test_single_equals_batch_and_declared_equals_measured(padding: str) -> None:
             torch.testing.assert_close(batch.tokens[row, :length], single.tokens[0], atol=1e-5, rtol=0)
 
 
+def test_padding_attended_to_in_here_and_masked_outside() -> None:
+    model = reference("t5")
+    part = vidgen.create("text_encoder", "t5/tiny", attends_padding=True, max_tokens=48)
+    part.stack.load_state_dict(model.encoder.state_dict(), strict=True)
+    batch = transformers.ByT5Tokenizer()(
+        PROMPTS[:3], return_tensors="pt", padding="max_length", max_length=48
+    )
+    real = batch["attention_mask"].bool()
+    with torch.no_grad():
+        out, plain = part.encode(PROMPTS[:3]), model(**batch).last_hidden_state
+        expected = model(input_ids=batch["input_ids"]).last_hidden_state
+    torch.testing.assert_close(out.tokens[real], expected[real], atol=1e-6, rtol=0)
+    assert not torch.allclose(expected[real], plain[real], atol=1e-3)
+    assert out.text_mask.equal(real)
+    assert part.text.padding == "masked"
+
+
+@pytest.mark.parametrize(
+    ("cleaning", "prompt", "same"),
+    [
+        ("spaces", " caf\u00c3\u00a9 &amp;lt;b&gt;\n\t x ", "caf\u00e9 <b> x"),
+        ("lower", "  A Red\tCircle ", "a red\tcircle"),
+        ("none", " A ", " A "),
+    ],
+)
+def test_prompts_are_cleaned(cleaning: str, prompt: str, same: str) -> None:
+    pytest.importorskip("ftfy")
+    plain = vidgen.create("text_encoder", "t5/tiny")
+    part = vidgen.create("text_encoder", "t5/tiny", cleaning=cleaning)
+    part.load_state_dict(plain.state_dict())
+    with torch.no_grad():
+        torch.testing.assert_close(part.encode([prompt]).tokens, plain.encode([same]).tokens)
+
+
+def test_the_empty_prompt_can_be_nothing_to_read() -> None:
+    part = vidgen.create("text_encoder", "t5/tiny", masks_empty=True)
+    out = part.encode(["red", ""])
+    assert out.text_mask.sum(1).tolist() == [4, 0]
+    assert out.tokens[1].abs().sum() == 0
+    assert not part.encode([""]).text_mask.any()
+
+
 def test_too_long_prompts_keep_their_end_mark_and_warn() -> None:
     part = vidgen.create("text_encoder", "t5/tiny", max_tokens=5)
     with pytest.warns(UserWarning, match="has 9 tokens; the encoder reads the first 5"):
@@ -108,7 +150,7 @@ def test_a_folder_gives_tokenizer_and_weights(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("fields", "complaint"),
-    [({"width": 32}, "width=64"), ({"gated": False}, "gated=True"), ({"family": "umt5"}, "holds t5")],
+    [({"width": 32}, "width=64"), ({"gated": False}, "gated=True"), ({"family": "umt5"}, "family='t5'")],
 )
 def test_weights_of_other_sizes_are_refused(folder: Path, fields: dict[str, object], complaint: str) -> None:
     with pytest.raises(CheckpointError, match=complaint):
