@@ -16,6 +16,7 @@ from vidgen.process import Process
 from vidgen.size import Size
 from vidgen_diffusers.denoiser_calls import CALLS, Asked
 from vidgen_diffusers.denoiser_config import DiffusersDenoiserConfig
+from vidgen_diffusers.library import published_class
 
 __all__ = ["DiffusersDenoiser", "Prepared"]
 
@@ -48,6 +49,7 @@ class DiffusersDenoiser(Denoiser, PublishedLayout):
 
     Raises:
         ConfigError: When diffusers refuses the arguments.
+        MissingDependencyError: Where there is no diffusers, or one without the class.
     """
 
     config: DiffusersDenoiserConfig
@@ -56,11 +58,9 @@ class DiffusersDenoiser(Denoiser, PublishedLayout):
 
     def __init__(self, config: DiffusersDenoiserConfig) -> None:
         super().__init__(config)
-        import diffusers
-
-        arguments = config.follow().arguments()
+        published, arguments = published_class(config.model), config.follow().arguments()
         try:
-            model: nn.Module = getattr(diffusers, config.model)(**arguments)
+            model: nn.Module = published(**arguments)
         except Exception as problem:  # whatever the class stumbles over
             raise ConfigError(
                 f"diffusers cannot make a {config.model} of these options: {problem}"

@@ -199,6 +199,10 @@ class DiffusersDenoiserConfig(DenoiserConfig):
         neighbours = {name: spec for name, spec in (("latent", latent), ("text", text)) if spec is not None}
         return DenoiserConfig.follow(self.replace(**changes), **neighbours)  # type: ignore[arg-type]
 
+    def forget(self) -> Self:
+        """Return the configuration with all open again that `follow` fills."""
+        return DenoiserConfig.forget(self).replace(pooled_width=None, pixel_stride=None)
+
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some fields changed; with another `model`, what belonged to the old one is forgotten."""
         if changes.get("model", self.model) != self.model:
