@@ -1,20 +1,21 @@
 """Reading and writing the folders of other libraries: whole systems by the class names that stand in them.
 
-A folder as diffusers writes it holds ``model_index.json``, which names the class of the pipeline and of each part, and a
-folder a part. Which of our parts serve a class is known by plugins: components of the kinds ``pipeline_layout`` and
+A folder as diffusers writes it holds ``model_index.json``, which names the class of the pipeline and of each part,
+and a folder a part. Which of our parts serve a class is known by plugins: components of the kinds ``pipeline_layout`` and
 ``scheduler_layout`` list the class names that they read. Nothing of such a folder is ever imported. No torch here.
 """
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vidgen.config import Config, config
-from vidgen.errors import CheckpointError, UnknownNameError, closest
+from vidgen.errors import CheckpointError, ConfigError, UnknownNameError, closest
 from vidgen.parts import build
 from vidgen.process import Prediction, ProcessSpec
 from vidgen.recipe import Recipe, Slot
@@ -30,9 +31,12 @@ __all__ = [
     "PipelineLayout",
     "PublishedScheduler",
     "SchedulerLayout",
+    "check_classes",
     "find_layout",
     "read_pipeline",
     "read_scheduler",
+    "write_part",
+    "write_scheduler",
 ]
 
 INDEX = "model_index.json"
@@ -58,11 +62,13 @@ class PublishedScheduler:
         slot: Solver and grid.
         process: The process that the denoiser was trained on.
         prediction: What the denoiser's output means.
+        inverted: The published denoiser is told 1 - t and gives the negative of its prediction (Mochi).
     """
 
     slot: Slot
     process: ProcessSpec
     prediction: Prediction
+    inverted: bool = False
 
 
 class SchedulerLayout(ABC):
@@ -171,3 +177,65 @@ def read_scheduler(folder: str | Path) -> PublishedScheduler:
     settings = read_json(Path(folder) / "scheduler_config.json")
     layout: SchedulerLayout = find_layout("scheduler_layout", str(settings.get("_class_name")))
     return layout.read(settings)
+
+
+def check_classes(folder: Path, index: Mapping[str, Any], classes: Mapping[str, Collection[str]]) -> None:
+    """Refuse a folder of which a part is missing, or of a class that its layout does not read.
+
+    Args:
+        folder: Holds ``model_index.json``.
+        index: What stands in it: by name of a part its library and class, or two times None.
+        classes: The classes that are read, by name of a part.
+
+    Raises:
+        CheckpointError: For a part without a folder.
+        UnknownNameError: For a class that is not read.
+    """
+    for name, entry in index.items():
+        if name.startswith("_") or not isinstance(entry, (list, tuple)) or len(entry) != 2 or not entry[1]:
+            continue
+        if (name in classes or name in ("scheduler", "tokenizer")) and not (folder / name).is_dir():
+            raise CheckpointError(
+                f"{folder} lacks the folder {name!r} that its {INDEX} names: "
+                "the download is not complete; fetch it again."
+            )
+        if name in classes and entry[1] not in classes[name]:
+            raise UnknownNameError(
+                f"{folder / INDEX}: {name} is of the class {entry[1]!r}, which is not read in a "
+                f"{index.get('_class_name')}; read is: {', '.join(classes[name])}."
+            )
+
+
+def write_part(part: Any, folder: Path, file: str) -> None:
+    """Write a part in its published layout: ``config.json`` and one safetensors file.
+
+    Raises:
+        ConfigError: For a part that knows no published fields.
+    """
+    from safetensors.torch import save_file
+
+    if not hasattr(part.config, "to_published"):
+        raise ConfigError(f"{type(part).__name__} cannot be written in a published layout.")
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(part.config.to_published(), indent=2) + "\n")
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in part.state_dict().items()}
+    save_file(tensors, folder / file, metadata={"format": "pt"})
+
+
+def write_scheduler(scheduler: PublishedScheduler, folder: Path) -> str:
+    """Write a ``scheduler_config.json`` into a new folder and return its class.
+
+    Raises:
+        ConfigError: When no layout has a sampler that does the same.
+    """
+    for name in list_components("scheduler_layout"):
+        spec = find("scheduler_layout", name)
+        settings = build(spec, spec.preset()).write(scheduler)
+        if settings is not None:
+            folder.mkdir(parents=True)
+            (folder / "scheduler_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+            return str(settings["_class_name"])
+    raise ConfigError(
+        f"No published sampler does what {scheduler.slot.spec.name!r} does with these settings; "
+        "choose another scheduler."
+    )

@@ -37,6 +37,7 @@ class ProcessSpec(Config):
         beta_end: Last variance of the linear tables.
         table: Cumulative products (alpha bar), clean to noisy; only for the family ``table``.
         zero_terminal_snr: Rescale the table so that its last entry is pure noise.
+        terminal: What `zero_terminal_snr` leaves at the last entry; some samplers keep a little above 0.
         snr_shift: Divide the signal-to-noise ratio by this factor (CogVideoX).
         clean_scale: Factor on the clean sample at each table entry (VideoCrafter2); empty for none.
         told: How `Process.told` gives times to published models: ``exact``, or whole numbers as some samplers
@@ -51,6 +52,7 @@ class ProcessSpec(Config):
     beta_end: float = 0.02
     table: tuple[float, ...] = ()
     zero_terminal_snr: bool = False
+    terminal: float = 0.0
     snr_shift: float = 1.0
     clean_scale: tuple[float, ...] = ()
     told: Literal["exact", "down", "nearest"] = "exact"
@@ -60,6 +62,8 @@ class ProcessSpec(Config):
         require(self.steps >= 2, f"ProcessSpec.steps must be at least 2, not {self.steps}.")
         require(0 < self.beta_start <= self.beta_end < 1, "ProcessSpec wants 0 < beta_start <= beta_end < 1.")
         require(self.snr_shift > 0, "ProcessSpec.snr_shift must be positive.")
+        low = 0 <= self.terminal < 1 and (self.zero_terminal_snr or not self.terminal)
+        require(low, "ProcessSpec.terminal belongs to zero_terminal_snr and is at least 0, below 1.")
         require(
             (self.family == "table") == bool(self.table), "ProcessSpec.table belongs to the family 'table'."
         )
@@ -81,7 +85,7 @@ class ProcessSpec(Config):
         """Whether alpha is exactly 0 at t = 1, where epsilon no longer tells the clean sample."""
         return (
             self.family == "rectified-flow"
-            or self.zero_terminal_snr
+            or (self.zero_terminal_snr and not self.terminal)
             or bool(self.table and self.table[-1] == 0)
         )
 
@@ -89,6 +93,23 @@ class ProcessSpec(Config):
     def name(self) -> str:
         """A short name for tables and messages."""
         return self.family + (" (zero terminal SNR)" if self.zero_terminal_snr else "")
+
+    @property
+    def description(self) -> str:
+        """The name with the numbers that tell two processes of one family apart."""
+        if self.family == "rectified-flow":
+            return self.name
+        bars = alpha_bars(self)
+        scaled = ", clean part scaled" if self.clean_scale else ""
+        return f"{self.name} of {len(bars)} steps, alpha^2 from {bars[0]:.5g} to {bars[-1]:.5g}{scaled}"
+
+    def agrees(self, other: ProcessSpec) -> bool:
+        """Return whether both noise alike: the same path, or tables whose numbers are equal to a millionth."""
+        if "rectified-flow" in (self.family, other.family):
+            return self.family == other.family
+        ours, theirs = alpha_bars(self), alpha_bars(other)
+        near = all(abs(one - two) <= 1e-6 for one, two in zip(ours, theirs, strict=False))
+        return len(ours) == len(theirs) and near and self.clean_scale == other.clean_scale
 
 
 @functools.cache
@@ -107,6 +128,7 @@ def alpha_bars(spec: ProcessSpec) -> tuple[float, ...]:
     if spec.zero_terminal_snr:
         first, last = math.sqrt(bars[0]), math.sqrt(bars[-1])
         bars = [((math.sqrt(bar) - last) * first / (first - last)) ** 2 for bar in bars]
+        bars[-1] = spec.terminal
     return tuple(bars)
 
 
@@ -194,8 +216,10 @@ class Process:
         number = t * self.spec.steps if self.spec.family == "rectified-flow" else self.time_to_index(t)
         if self.spec.told == "exact":
             return number.clamp(min=0)
-        # what is a whole number but for the arithmetic above is not rounded down to the one below
-        return (number + 1e-6).floor().clamp(min=0) if self.spec.told == "down" else number.round().clamp(min=0)
+        # what is a whole number but for the arithmetic (float32 in between) is not rounded down to the one below
+        return (
+            (number + 1e-4).floor().clamp(min=0) if self.spec.told == "down" else number.round().clamp(min=0)
+        )
 
     @property
     def _entries(self) -> int:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from vidgen.hookspecs import hookimpl
+from vidgen.layout import LayoutConfig
 from vidgen.spec import ComponentSpec
-from vidgen_solvers import config, presets
+from vidgen_solvers import config, grid_config, presets
 
 __all__ = ["vidgen_components"]
 
 
 @hookimpl
 def vidgen_components() -> list[ComponentSpec]:
-    """Declare five solvers and four grids."""
+    """Declare five solvers, five grids, and the reader of published settings."""
     return [
         ComponentSpec(
             kind="scheduler",
@@ -57,7 +58,7 @@ def vidgen_components() -> list[ComponentSpec]:
             kind="grid",
             name="uniform",
             target="vidgen_solvers.grids:UniformGrid",
-            config=config.UniformGridConfig,
+            config=grid_config.UniformGridConfig,
             summary="Times at equal distances.",
             presets=presets.UNIFORM,
         ),
@@ -65,7 +66,7 @@ def vidgen_components() -> list[ComponentSpec]:
             kind="grid",
             name="karras",
             target="vidgen_solvers.grids:KarrasGrid",
-            config=config.KarrasGridConfig,
+            config=grid_config.KarrasGridConfig,
             summary="Equal distances in (sigma / alpha)^(1 / rho).",
             presets=presets.KARRAS,
         ),
@@ -73,7 +74,7 @@ def vidgen_components() -> list[ComponentSpec]:
             kind="grid",
             name="shifted",
             target="vidgen_solvers.grids:ShiftedGrid",
-            config=config.ShiftedGridConfig,
+            config=grid_config.ShiftedGridConfig,
             summary="More steps where it is noisy, by a fixed shift or one that grows with the tokens.",
             presets=presets.SHIFTED,
         ),
@@ -81,8 +82,24 @@ def vidgen_components() -> list[ComponentSpec]:
             kind="grid",
             name="linear-quadratic",
             target="vidgen_solvers.grids:LinearQuadraticGrid",
-            config=config.LinearQuadraticGridConfig,
+            config=grid_config.LinearQuadraticGridConfig,
             summary="Many small equal steps at first, then quadratically larger ones.",
             presets=presets.LINEAR_QUADRATIC,
+        ),
+        ComponentSpec(
+            kind="grid",
+            name="table",
+            target="vidgen_solvers.table:TableGrid",
+            config=grid_config.TableGridConfig,
+            summary="Entries of the process' table as published samplers choose them.",
+            presets=presets.TABLE,
+        ),
+        ComponentSpec(
+            kind="scheduler_layout",
+            name="diffusers",
+            target="vidgen_solvers.layout:DiffusersScheduler",
+            config=LayoutConfig,
+            summary="Reads and writes the settings of diffusers' samplers.",
+            presets=presets.DIFFUSERS,
         ),
     ]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from vidgen.interfaces.scheduler import Denoise, OnStep, TimeGrid, draw_noise
+from vidgen.interfaces.scheduler import Denoise, OnStep, TimeGrid
 from vidgen_solvers.config import AncestralConfig
 from vidgen_solvers.solver import Solver, steps_of
 
@@ -32,13 +31,7 @@ class Ancestral(Solver):
         """Carry x along the grid; see `vidgen.Scheduler.solve`."""
         for step in steps_of(grid):
             clean = denoise(x, step.t)
-            # The part of the next noise that the exact backward step keeps; the rest is drawn anew.
-            kept = step.kept * step.next_sigma / step.sigma
-            drawn = self.config.eta * step.next_sigma * math.sqrt(max(0.0, 1 - kept**2))
-            held = math.sqrt(max(0.0, step.next_sigma**2 - drawn**2)) / step.sigma
-            x = step.next_alpha * clean + held * (x - step.alpha * clean)
-            if drawn > 0:
-                x = x + drawn * draw_noise(x, generators)
+            x = step.renew(x, clean, generators, eta=self.config.eta, fresh=self.config.fresh)
             if on_step is not None:
                 on_step(step.index, x)
         return x

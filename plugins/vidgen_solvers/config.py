@@ -1,4 +1,4 @@
-"""Configurations and contracts of the solvers and grids. No torch here."""
+"""Configurations and contracts of the solvers. No torch here."""
 
 from __future__ import annotations
 
@@ -7,95 +7,17 @@ from typing import Any, Literal
 from vidgen.config import Config, config, require
 from vidgen.contract import SchedulerConfig, SchedulerContract
 from vidgen.errors import ConfigError
-from vidgen.parts import Address
-from vidgen.registry import find
+from vidgen.parts import read_choice
+from vidgen.spec import ComponentSpec
 
 __all__ = [
     "AncestralConfig",
     "DPMpp2MConfig",
     "EulerConfig",
     "HeunConfig",
-    "KarrasGridConfig",
-    "LinearQuadraticGridConfig",
-    "ShiftedGridConfig",
     "SolverConfig",
     "UniPCConfig",
-    "UniformGridConfig",
 ]
-
-
-@config
-class UniformGridConfig(Config):
-    """Settings of the uniform grid: none."""
-
-
-@config
-class KarrasGridConfig(Config):
-    """Settings of the grid of EDM.
-
-    Attributes:
-        rho: Exponent; larger values put more steps where it is nearly clean.
-        sigma_max: Ratio sigma / alpha at which the spacing begins where the first time is pure noise.
-        sigma_min: Ratio at which the spacing ends before a clean last time.
-    """
-
-    rho: float = 7.0
-    sigma_max: float = 80.0
-    sigma_min: float = 0.002
-
-    def validate(self) -> None:
-        """Check the ranges."""
-        require(self.rho > 0, f"KarrasGridConfig.rho must be positive, not {self.rho}.")
-        require(0 < self.sigma_min < self.sigma_max, "KarrasGridConfig wants 0 < sigma_min < sigma_max.")
-
-
-@config
-class ShiftedGridConfig(Config):
-    """Settings of the shifted grid, ``t' = s t / (1 + (s - 1) t)``.
-
-    Attributes:
-        shift: The factor s; above 1 puts more steps where it is noisy.
-        dynamic: Take ``s = exp(m)`` instead, m growing linearly with the tokens of the sample.
-        base_shift: m at `base_tokens`.
-        max_shift: m at `max_tokens`.
-        base_tokens: Tokens of a small sample.
-        max_tokens: Tokens of a large sample; beyond it the line goes on.
-    """
-
-    shift: float = 3.0
-    dynamic: bool = False
-    base_shift: float = 0.5
-    max_shift: float = 1.15
-    base_tokens: int = 256
-    max_tokens: int = 4096
-
-    def validate(self) -> None:
-        """Check the ranges."""
-        require(self.shift > 0, f"ShiftedGridConfig.shift must be positive, not {self.shift}.")
-        require(
-            0 < self.base_tokens < self.max_tokens, "ShiftedGridConfig wants 0 < base_tokens < max_tokens."
-        )
-
-
-@config
-class LinearQuadraticGridConfig(Config):
-    """Settings of the linear-quadratic grid.
-
-    Attributes:
-        head: Part of the steps that are small and equal.
-        reach: Part of the way that they cover.
-    """
-
-    head: float = 0.5
-    reach: float = 0.025
-
-    def validate(self) -> None:
-        """Check the ranges; the head must be slower than the average, or the tail could turn back."""
-        require(
-            0 < self.head < 1, f"LinearQuadraticGridConfig.head must lie between 0 and 1, not {self.head}."
-        )
-        require(0 < self.reach <= self.head / 2, "LinearQuadraticGridConfig wants 0 < reach <= head / 2.")
-
 
 GRID_OPTIONS = ("base_shift", "base_tokens", "dynamic", "max_shift", "max_tokens", "rho", "shift")
 """Fields of `SolverConfig` that are handed to the grid when they are set."""
@@ -106,9 +28,10 @@ class SolverConfig(SchedulerConfig):
     """What all solvers share: which times they run along. None leaves an option to the grid.
 
     Attributes:
-        grid: A component of the kind ``grid`` by name, ``"name"`` or ``"name/preset"``.
+        grid: A component of the kind ``grid``: ``"name"`` or ``"name/preset"``, or a table with the name and fields.
         start: First time; below 1 for a denoiser that tells nothing at pure noise.
         end: Last time.
+        begin: How x begins, see `vidgen.interfaces.TimeGrid.start`; None leaves it to the process.
         shift: For grids with that option: see `ShiftedGridConfig`.
         dynamic: Likewise.
         base_shift: Likewise.
@@ -118,9 +41,10 @@ class SolverConfig(SchedulerConfig):
         rho: For grids with that option: see `KarrasGridConfig`.
     """
 
-    grid: str = "uniform"
+    grid: Any = "uniform"
     start: float = 1.0
     end: float = 0.0
+    begin: Literal["unit", "sigma"] | None = None
     shift: float | None = None
     dynamic: bool | None = None
     base_shift: float | None = None
@@ -136,18 +60,17 @@ class SolverConfig(SchedulerConfig):
             f"{type(self).__name__} wants 0 <= end < start <= 1, not end={self.end}, start={self.start}.",
         )
 
-    def grid_config(self) -> Config:
-        """Return the configuration of the grid.
+    def grid_choice(self) -> tuple[ComponentSpec, Config]:
+        """Return the grid and its configuration.
 
         Raises:
             UnknownNameError: For a grid that nobody registered.
             ConfigError: For an option that this grid does not have; says so instead of dropping it.
         """
-        address = Address.parse(self.grid)
+        spec, settings = read_choice("grid", self.grid)
         given: dict[str, Any] = {name: getattr(self, name) for name in GRID_OPTIONS}
         try:
-            options = {name: value for name, value in given.items() if value is not None}
-            return find("grid", address.name).preset(address.preset).replace(**options)
+            return spec, settings.replace(**{name: one for name, one in given.items() if one is not None})
         except ConfigError as problem:
             raise ConfigError(
                 f"The grid {self.grid!r} refuses the options of {type(self).__name__}: {problem}"
@@ -158,7 +81,7 @@ class SolverConfig(SchedulerConfig):
         self, order: int, evaluations_per_step: int = 1, *, stochastic: bool = False
     ) -> SchedulerContract:
         """Return a contract, after a look at whether the grid exists and takes its options."""
-        self.grid_config()
+        self.grid_choice()
         return SchedulerContract(
             order=order, evaluations_per_step=evaluations_per_step, stochastic=stochastic, start=self.start
         )
@@ -175,7 +98,14 @@ class EulerConfig(SolverConfig):
 
 @config
 class HeunConfig(SolverConfig):
-    """Settings of Heun's solver."""
+    """Settings of Heun's solver.
+
+    Attributes:
+        space: Where the slopes are averaged: on the straight process that every process can be rescaled to, or over
+            the ratio sigma / alpha as EDM does (but for a step from pure noise, where that is infinite).
+    """
+
+    space: Literal["straight", "ratio"] = "straight"
 
     def contract(self) -> SchedulerContract:
         """Return what it declares."""
@@ -184,11 +114,33 @@ class HeunConfig(SolverConfig):
 
 @config
 class DPMpp2MConfig(SolverConfig):
-    """Settings of DPM-Solver++(2M)."""
+    """Settings of DPM-Solver++.
+
+    Attributes:
+        order: How many estimates an extrapolation reads. Three read as published: it weighs the second difference half,
+            and so converges with the second order, too.
+        rule: How the line through two estimates is integrated: at its midpoint, or exactly (published as ``heun``).
+        lower_final: In runs of less than 15 steps, let the last one read one estimate and the one before at most two.
+        first_final: Let the last step read one estimate.
+        eta: How much of the exact backward step's noise is drawn: 0 none, 1 all (SDE-DPM-Solver++).
+    """
+
+    order: Literal[1, 2, 3] = 2
+    rule: Literal["midpoint", "heun"] = "midpoint"
+    lower_final: bool = False
+    first_final: bool = False
+    eta: float = 0.0
+
+    def validate(self) -> None:
+        """Check the ranges."""
+        SolverConfig.validate(self)
+        require(0 <= self.eta <= 1, f"DPMpp2MConfig.eta must lie between 0 and 1, not {self.eta}.")
+        plain = self.order < 3 and self.rule == "midpoint"
+        require(plain or not self.eta, "DPMpp2MConfig.eta needs an order of 1 or 2 and the rule 'midpoint'.")
 
     def contract(self) -> SchedulerContract:
         """Return what it declares."""
-        return self.declare(2)
+        return self.declare(1 if self.eta else min(self.order, 2), stochastic=self.eta > 0)
 
 
 @config
@@ -197,9 +149,15 @@ class UniPCConfig(SolverConfig):
 
     Attributes:
         order: Order of the predictor, as published implementations count; the corrector adds one.
+        rule: How a single difference is weighed: by the paper's B2(h) or B1(h).
+        lower_final: Let the last step read one estimate, the one before at most two, and so on.
+        uncorrected: Steps, from 0, whose result is not corrected.
     """
 
-    order: Literal[2, 3] = 2
+    order: Literal[1, 2, 3] = 2
+    rule: Literal["bh2", "bh1"] = "bh2"
+    lower_final: bool = False
+    uncorrected: tuple[int, ...] = ()
 
     def contract(self) -> SchedulerContract:
         """Return what it declares."""
@@ -212,14 +170,19 @@ class AncestralConfig(SolverConfig):
 
     Attributes:
         eta: How much of the exact backward step's noise is drawn: 0 is Euler, 1 is DDPM.
+        fresh: Draw all of the next noise anew instead (the samplers of distilled models).
     """
 
     eta: float = 1.0
+    fresh: bool = False
 
     def validate(self) -> None:
         """Check the ranges."""
         SolverConfig.validate(self)
         require(0 <= self.eta <= 1, f"AncestralConfig.eta must lie between 0 and 1, not {self.eta}.")
+        require(
+            not self.fresh or self.eta == 1, "AncestralConfig.fresh draws all noise anew: leave eta at 1."
+        )
 
     def contract(self) -> SchedulerContract:
         """Return what it declares."""

@@ -7,18 +7,20 @@ sampler (dynamic shift), Movie Gen (2410.13720, linear-quadratic).
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vidgen.errors import ConfigError
 from vidgen.process import Process
-from vidgen_solvers.config import (
+from vidgen_solvers.grid_config import (
     KarrasGridConfig,
     LinearQuadraticGridConfig,
     ShiftedGridConfig,
     UniformGridConfig,
 )
+from vidgen_solvers.spacing import spaced
 
 __all__ = ["KarrasGrid", "LinearQuadraticGrid", "ShiftedGrid", "UniformGrid"]
 
@@ -71,7 +73,7 @@ class KarrasGrid:
 
 
 class ShiftedGrid:
-    """Uniform times moved towards noise, ``t' = s t / (1 + (s - 1) t)``; the end points stay."""
+    """Uniform times moved towards noise, ``t' = s t / (1 + (s - 1) t)``, as flow samplers have them."""
 
     def __init__(self, config: ShiftedGridConfig) -> None:
         self.config = config
@@ -84,14 +86,19 @@ class ShiftedGrid:
         Raises:
             ConfigError: When the shift depends on the tokens and nobody said how many there are.
         """
-        shift = self.shift(tokens)
+        c, shift = self.config, self.shift(tokens)
         # The inverse of a shift by s is a shift by 1 / s.
-        even = torch.linspace(
-            _shifted(start, 1 / shift), _shifted(end, 1 / shift), steps + 1, dtype=torch.float64
-        )
-        t = shift * even / (1 + (shift - 1) * even)
-        t[0], t[-1] = start, end
-        return t
+        high, low = min(c.first, _shifted(start, 1 / shift)), max(c.last, _shifted(end, 1 / shift))
+        gaps = max(steps - 1, 1) if c.reach and c.last == low else steps
+        t = _shifted(high + torch.arange(steps, dtype=torch.float64) * ((low - high) / gaps), shift)
+        if high < c.first or c.first == 1:
+            t[0] = start
+        if c.terminal and steps > 1:
+            t = 1 - (1 - t) * ((1 - c.terminal) / (1 - t[-1]))
+        if c.respaced != "no":
+            t = spaced(c.respaced, float(t[0]), float(t[-1]), steps)
+        t[0] = min(float(t[0]), 1 - c.below_one)
+        return torch.cat((t, t.new_tensor([end])))
 
     def shift(self, tokens: int | None) -> float:
         """Return the factor for a number of tokens."""
@@ -103,7 +110,8 @@ class ShiftedGrid:
                 "A dynamic shift needs the number of tokens; give tokens=, or set dynamic=False."
             )
         part = (tokens - c.base_tokens) / (c.max_tokens - c.base_tokens)
-        return math.exp(c.base_shift + part * (c.max_shift - c.base_shift))
+        mean = c.base_shift + part * (c.max_shift - c.base_shift)
+        return math.exp(mean) if c.growth == "exponential" else mean
 
 
 class LinearQuadraticGrid:
@@ -127,5 +135,5 @@ class LinearQuadraticGrid:
         return t
 
 
-def _shifted(t: float, shift: float) -> float:
+def _shifted(t: Any, shift: float) -> Any:
     return shift * t / (1 + (shift - 1) * t)

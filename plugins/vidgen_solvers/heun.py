@@ -2,7 +2,8 @@
 
 With ``X = x / (alpha + sigma)`` and ``u = sigma / (alpha + sigma)`` every process is the straight one:
 ``dX / du = (X - D) / u``, the noise estimate less the clean estimate. Heun's step takes the mean of that
-slope at both ends of the step. (The mean of D alone is of the same order, but less accurate.)
+slope at both ends of the step. (The mean of D alone is of the same order, but less accurate.) The same equation holds
+for ``X = x / alpha`` and ``u = sigma / alpha``, where EDM's sampler (arXiv 2206.00364) takes the mean.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vidgen.interfaces.scheduler import Denoise, OnStep, TimeGrid
+from vidgen_solvers.config import HeunConfig
 from vidgen_solvers.solver import Solver, steps_of
 
 __all__ = ["Heun"]
@@ -20,6 +22,8 @@ __all__ = ["Heun"]
 
 class Heun(Solver):
     """Second order, two evaluations a step (one for a last step to clean)."""
+
+    config: HeunConfig
 
     def solve(
         self,
@@ -35,7 +39,11 @@ class Heun(Solver):
             clean = denoise(x, step.t)
             moved = step.move(x, clean)
             if step.next_sigma > 0:
-                scale, next_scale = step.alpha + step.sigma, step.next_alpha + step.next_sigma
+                ratio = self.config.space == "ratio" and step.alpha > 0
+                scale, next_scale = (
+                    alpha if ratio else alpha + sigma
+                    for alpha, sigma in ((step.alpha, step.sigma), (step.next_alpha, step.next_sigma))
+                )
                 u, next_u = step.sigma / scale, step.next_sigma / next_scale
                 slope = (x / scale - clean) / u
                 next_slope = (moved / next_scale - denoise(moved, step.next_t)) / next_u

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from vidgen_solvers.config import (
-    AncestralConfig,
-    DPMpp2MConfig,
-    EulerConfig,
-    HeunConfig,
+from vidgen.layout import LayoutConfig
+from vidgen_solvers.config import AncestralConfig, DPMpp2MConfig, EulerConfig, HeunConfig, UniPCConfig
+from vidgen_solvers.grid_config import (
     KarrasGridConfig,
     LinearQuadraticGridConfig,
     ShiftedGridConfig,
+    TableGridConfig,
     UniformGridConfig,
-    UniPCConfig,
 )
+from vidgen_solvers.layout_settings import DEFAULTS
 
 __all__ = [
     "ANCESTRAL",
+    "DIFFUSERS",
     "DPMPP_2M",
     "EULER",
     "HEUN",
     "KARRAS",
     "LINEAR_QUADRATIC",
     "SHIFTED",
+    "TABLE",
     "UNIFORM",
     "UNIPC",
 ]
@@ -40,3 +41,5 @@ SHIFTED = {
     ),
 }
 LINEAR_QUADRATIC = {"tiny": LinearQuadraticGridConfig(head=0.5, reach=0.025)}
+TABLE = {"tiny": TableGridConfig()}
+DIFFUSERS = {"all": LayoutConfig(classes=tuple(DEFAULTS))}

@@ -8,15 +8,16 @@ whatever the process.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+import torch
 from torch import Tensor
 
-from vidgen.creation import create
 from vidgen.errors import ConfigError, PluginError
-from vidgen.interfaces.scheduler import Grid, Scheduler, TimeGrid
-from vidgen.parts import Address
+from vidgen.interfaces.scheduler import Grid, Scheduler, TimeGrid, draw_noise
+from vidgen.parts import build
 from vidgen.process import Process
 from vidgen_solvers.config import SolverConfig
 
@@ -34,7 +35,7 @@ class Solver(Scheduler):
 
     def __init__(self, config: SolverConfig) -> None:
         super().__init__(config)
-        self._times: Grid = create("grid", Address.parse(config.grid).name, config=config.grid_config())
+        self._times: Grid = build(*config.grid_choice())
 
     def grid(
         self, process: Process, steps: int, *, tokens: int | None = None, start: float | None = None
@@ -49,7 +50,7 @@ class Solver(Scheduler):
 
         Raises:
             ConfigError: For less than one step, or a start that is not above the end.
-            PluginError: When the grid returns times that do not fall from start to end.
+            PluginError: When the grid returns times that do not fall from (at most) start to end.
         """
         start, end = self.config.start if start is None else float(start), self.config.end
         if steps < 1:
@@ -57,15 +58,15 @@ class Solver(Scheduler):
         if not end < start <= 1:
             raise ConfigError(f"start must be above {end} (the end) and at most 1, not {start}.")
         t = self._times(process, steps, start=start, end=end, tokens=tokens)
-        falls = (
-            len(t) == steps + 1 and bool((t.diff() < 0).all()) and (float(t[0]), float(t[-1])) == (start, end)
-        )
+        # Published grids have a first time of their own, somewhat below 1.
+        falls = len(t) == steps + 1 and bool((t.diff() < 0).all()) and t[0] <= start and float(t[-1]) == end
         if not falls:
             raise PluginError(
                 f"The grid {self.config.grid!r} must return {steps + 1} times falling from {start} to {end}."
             )
         # Published flow samplers scale the first noise by sigma, published tables leave it at unit size.
-        return TimeGrid.of(process, t, start="sigma" if process.spec.family == "rectified-flow" else "unit")
+        flow = process.spec.family == "rectified-flow"
+        return TimeGrid.of(process, t, start=self.config.begin or ("sigma" if flow else "unit"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,31 @@ class Step:
         """Return x at the end of the step, exact for a clean estimate that stays constant over it."""
         ratio = self.next_sigma / self.sigma
         return ratio * x + (self.next_alpha - ratio * self.alpha) * clean
+
+    def renew(
+        self,
+        x: Tensor,
+        clean: Tensor,
+        generators: Sequence[torch.Generator] | None,
+        *,
+        eta: float = 1.0,
+        fresh: bool = False,
+    ) -> Tensor:
+        """Return x at the end of the step with noise drawn on the way; eta 0 is `move`.
+
+        Args:
+            x: At the beginning.
+            clean: The clean estimate.
+            generators: One CPU generator a sample.
+            eta: How much of the exact backward step's noise is drawn.
+            fresh: Draw all of the noise anew.
+        """
+        # The part of the next noise that the exact backward step keeps; the rest is drawn anew.
+        kept = 0.0 if fresh else self.kept * self.next_sigma / self.sigma
+        drawn = eta * self.next_sigma * math.sqrt(max(0.0, 1 - kept**2))
+        held = math.sqrt(max(0.0, self.next_sigma**2 - drawn**2)) / self.sigma
+        x = self.next_alpha * clean + held * (x - self.alpha * clean)
+        return x + drawn * draw_noise(x, generators) if drawn > 0 else x
 
 
 def steps_of(grid: TimeGrid) -> list[Step]:

@@ -1,8 +1,8 @@
 """UniPC, arXiv 2302.04867: a multistep predictor, and a corrector that costs no further evaluation.
 
 The clean estimate is a polynomial in log-SNR through its latest values, integrated exactly against the
-exponential. With a single difference the weight is 1/2 (the paper's B2), so the predictor of order 2 is
-DPM-Solver++(2M).
+exponential. With a single difference the weight is 1/2 (the paper's B2, or B1 as an option), so the predictor of order
+2 is DPM-Solver++(2M).
 """
 
 from __future__ import annotations
@@ -42,27 +42,33 @@ class UniPC(Solver):
         before: tuple[Tensor, Step] | None = None
         for step in steps_of(grid):
             node = (step.log_snr, denoise(x, step.t))
-            if before is not None:
-                x = _advance(*before, [*nodes, node])
-            nodes = [node, *nodes][: self.config.order]
+            if before is not None and step.index - 1 not in self.config.uncorrected:
+                x = self._advance(*before, [*nodes, node])
+            reads = (
+                min(self.config.order, grid.steps - step.index)
+                if self.config.lower_final
+                else self.config.order
+            )
+            nodes = [node, *nodes][:reads]
             before = (x, step)
-            x = _advance(x, step, nodes)
+            x = self._advance(x, step, nodes)
             if on_step is not None:
                 on_step(step.index, x)
         return x
 
-
-def _advance(x: Tensor, step: Step, nodes: list[Node]) -> Tensor:
-    """Return x at the end of a step by the polynomial through nodes; the first is its beginning."""
-    (here, clean), *others = nodes
-    others = [(place, value) for place, value in others if math.isfinite(place)]
-    result = step.move(x, clean)
-    if not others or not math.isfinite(step.length):
+    def _advance(self, x: Tensor, step: Step, nodes: list[Node]) -> Tensor:
+        """Return x at the end of a step by the polynomial through nodes; the first is its beginning."""
+        (here, clean), *others = nodes
+        others = [(place, value) for place, value in others if math.isfinite(place)]
+        result = step.move(x, clean)
+        if not others or not math.isfinite(step.length):
+            return result
+        places = [(place - here) / step.length for place, _ in others]
+        single = step.length if self.config.rule == "bh1" else -math.expm1(-step.length)
+        weights = [single / 2 / places[0]] if len(places) == 1 else _weights(places, step.length)
+        for weight, (_, value) in zip(weights, others, strict=True):
+            result = result + step.next_alpha * weight * (value - clean)
         return result
-    places = [(place - here) / step.length for place, _ in others]
-    for weight, (_, value) in zip(_weights(places, step.length), others, strict=True):
-        result = result + step.next_alpha * weight * (value - clean)
-    return result
 
 
 def _weights(places: list[float], length: float) -> list[float]:
@@ -70,8 +76,6 @@ def _weights(places: list[float], length: float) -> list[float]:
 
     They make ``sum_j w_j s_j^k`` the integral of ``h exp(-h (1 - s)) s^k`` over the step, k = 1, 2, ...
     """
-    if len(places) == 1:
-        return [-math.expm1(-length) / 2 / places[0]]
     moments = [_moment(k, length) for k in range(1, len(places) + 1)]
     powers = torch.tensor([[s**k for s in places] for k in range(1, len(places) + 1)], dtype=torch.float64)
     return torch.linalg.solve(powers, torch.tensor(moments, dtype=torch.float64)).tolist()
