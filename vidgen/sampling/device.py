@@ -8,7 +8,9 @@ import time
 import torch
 from torch import nn
 
-__all__ = ["auto_device", "auto_dtype", "bf16_is_fast", "place_of"]
+from vidgen.errors import ConfigError
+
+__all__ = ["as_dtype", "auto_device", "auto_dtype", "bf16_is_fast", "place_of"]
 
 
 def auto_device() -> torch.device:
@@ -21,6 +23,20 @@ def auto_device() -> torch.device:
 def auto_dtype(device: torch.device) -> torch.dtype:
     """Return bfloat16 where it is fast, else float32."""
     return torch.bfloat16 if bf16_is_fast(device.type) else torch.float32
+
+
+def as_dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch.dtype | None:
+    """Return a floating-point type of its name; ``auto`` is what is fast on the device.
+
+    Raises:
+        ConfigError: For a name that is none.
+    """
+    if isinstance(dtype, str) and dtype != "auto":
+        found = getattr(torch, dtype, None)
+        if not (isinstance(found, torch.dtype) and found.is_floating_point):
+            raise ConfigError(f"dtype is auto, float32, bfloat16 or float16, not {dtype!r}.")
+        return found
+    return auto_dtype(device) if dtype == "auto" else dtype
 
 
 @functools.cache
@@ -44,8 +60,9 @@ def bf16_is_fast(device: str) -> bool:
 
 
 def place_of(part: nn.Module) -> tuple[torch.device, torch.dtype]:
-    """Return the device and the floating-point type of a part's weights; CPU and float32 where it has none."""
+    """Return where a part works and the floating-point type of its weights; CPU and float32 where it has none."""
+    offload = getattr(part, "offload", None)
     for tensor in (*part.parameters(), *part.buffers()):
-        if tensor.is_floating_point():
-            return tensor.device, tensor.dtype
+        if tensor.is_floating_point() and tensor.element_size() > 1:  # eight bits are for keeping alone
+            return tensor.device if offload is None else offload.device, tensor.dtype
     return torch.device("cpu"), torch.float32

@@ -21,6 +21,7 @@ from vidgen.sampling.assembly import Place, assemble, save_slot
 from vidgen.sampling.device import place_of
 from vidgen.sampling.given import Given, Held, as_video
 from vidgen.sampling.guidance import Guider, as_guider
+from vidgen.sampling.memory import decoded
 from vidgen.sampling.refine import PromptRefiner, as_refiner, refined
 from vidgen.sampling.run import OnStep, Run
 from vidgen.sampling.system import System
@@ -168,14 +169,18 @@ class Pipeline(System):
             raise SizeError(
                 f"Pictures and videos as prompts need a size that fits, such as {size}, not {wanted.size}."
             )
+        self.make_room(size, len(texts))
         held, begin = self._held(visuals)
         run = Run(self, read, negative, wanted, size, guider, generators, held)
         latents = run.latents(
             begin=begin, strength=1.0 if strength is None else strength, on_step=on_step, show=show_progress
         )
-        pixels = self.autoencoder.decode(latents.to(place_of(self.autoencoder)[1]))
-        pixels = pixels[:, :, : wanted.frames, : wanted.height, : wanted.width].float()
+        way = "whole" if self.placement is None else self.placement.decode
+        pixels = torch.cat(list(decoded(self.autoencoder, latents, way)), dim=2)
+        pixels = pixels[:, :, : wanted.frames, : wanted.height, : wanted.width]
         notes: dict[str, Any] = {"recipe": repr(self), "evaluations": run.evaluations}
+        if self.placement is not None:
+            notes["memory"] = self.placement.note
         if self.random_parts:
             notes["random weights"] = ", ".join(self.random_parts)
             warnings.warn(

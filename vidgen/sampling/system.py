@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Self
 
 import torch
 from torch import nn
 
 from vidgen.contract import Status
+from vidgen.errors import ConfigError
 from vidgen.interfaces import Denoiser, Scheduler, TextEncoder, VideoAutoencoder
+from vidgen.lora import Lora, load_lora
 from vidgen.process import Process
+from vidgen.quantisation import unpack
 from vidgen.recipe import Recipe, Sampling
-from vidgen.sampling.device import auto_device, auto_dtype, place_of
+from vidgen.sampling.device import as_dtype, auto_device, place_of
+from vidgen.sampling.memory import Decoding, Memory, Placement, lift, place
+from vidgen.size import Size
 from vidgen.spec import INTERFACES
 
 __all__ = ["System"]
@@ -25,6 +31,9 @@ class System:
         recipe: The system as data, every following field filled.
         parts: The live parts by kind.
     """
+
+    placement: Placement | None = None
+    """Where the parts work, by `place`."""
 
     def __init__(self, recipe: Recipe, parts: Mapping[str, Any]) -> None:
         self.recipe = recipe
@@ -74,14 +83,47 @@ class System:
 
     def to(self, device: str | torch.device | None = None, dtype: torch.dtype | str | None = None) -> Self:
         """Move the parts. ``device="auto"`` takes an accelerator if there is one, ``dtype="auto"`` what is fast."""
-        place = auto_device() if device == "auto" else self.device if device is None else torch.device(device)
-        kind = (
-            auto_dtype(place)
-            if dtype == "auto"
-            else getattr(torch, dtype)
-            if isinstance(dtype, str)
-            else dtype
-        )
+        where = auto_device() if device == "auto" else self.device if device is None else torch.device(device)
+        kind = as_dtype(dtype, where)
+        lift(self.modules())
+        self.placement = None
         for module in self.modules().values():
-            module.to(device=place, dtype=kind)
+            if kind is not None:
+                unpack(module)
+            module.to(device=where, dtype=kind)
         return self
+
+    def place(
+        self,
+        device: str | torch.device | None = "auto",
+        dtype: str | torch.dtype | None = None,
+        memory: Memory = "auto",
+        *,
+        storage: str | None = None,
+        decode: Decoding = "auto",
+        size: Size | None = None,
+        batch: int = 1,
+    ) -> Self:
+        """Put the parts where they work, in as little memory as need be; see `vidgen.sampling.memory.place`.
+
+        ``pipe.place("cuda", "bfloat16", "layers")``; what ``auto`` chose stands in ``pipe.placement.note``.
+        """
+        self.placement = place(
+            self, device, dtype, memory, storage=storage, decode=decode, size=size, batch=batch
+        )
+        return self
+
+    def make_room(self, size: Size, batch: int) -> None:
+        """Place the parts anew if they were placed by ``auto`` for less than what is to be made now."""
+        placement, volume = self.placement, self.autoencoder.latent.latent_size(size).volume * batch
+        if placement is not None and 0 < placement.planned < volume:
+            self.place(**placement.asked, size=size, batch=batch)
+
+    def lora(
+        self, source: str | Path, scale: float = 1.0, *, part: str = "denoiser", file: str | None = None
+    ) -> Lora:
+        """Put a LoRA on a part: a safetensors file, a folder or a Hub id; see `vidgen.lora.load_lora`."""
+        modules = self.modules()
+        if part not in modules:
+            raise ConfigError(f"A LoRA goes on one of {', '.join(modules)}, not {part!r}.")
+        return load_lora(modules[part], source, scale, file=file)

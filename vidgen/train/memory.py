@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -15,24 +15,9 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils.checkpoint import checkpoint
 
 from vidgen.errors import ConfigError
+from vidgen.nn.blocks import blocks_of
 
-__all__ = ["blocks_of", "checkpoint_blocks", "laid_out_like", "make_whole", "shard", "whole"]
-
-
-def blocks_of(module: nn.Module) -> list[nn.Module]:
-    """Return the members of a module's outermost `nn.ModuleList` s; of a list in a list, the inner one's."""
-    found: list[nn.Module] = []
-    for child in module.children():
-        found += list(_members(child)) if isinstance(child, nn.ModuleList) else blocks_of(child)
-    return found
-
-
-def _members(blocks: nn.ModuleList) -> Iterator[nn.Module]:
-    for block in blocks:
-        if isinstance(block, nn.ModuleList):
-            yield from _members(block)
-        else:
-            yield block
+__all__ = ["checkpoint_blocks", "laid_out_like", "make_whole", "shard", "whole"]
 
 
 def checkpoint_blocks(module: nn.Module) -> None:

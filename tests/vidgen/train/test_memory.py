@@ -10,7 +10,8 @@ import vidgen
 from vidgen.errors import ConfigError
 from vidgen.interfaces import Condition, TextEmbedding
 from vidgen.train.config import TrainConfig
-from vidgen.train.memory import blocks_of, checkpoint_blocks
+from vidgen.nn.blocks import blocks_of
+from vidgen.train.memory import checkpoint_blocks
 
 
 def learn(denoiser):
