@@ -57,8 +57,8 @@ class DiffusersDenoiser(Denoiser, PublishedLayout):
     """The model of diffusers."""
 
     def __init__(self, config: DiffusersDenoiserConfig) -> None:
-        super().__init__(config)
-        published, arguments = published_class(config.model), config.follow().arguments()
+        super().__init__(config.follow())
+        published, arguments = published_class(config.model), self.config.arguments()
         try:
             model: nn.Module = published(**arguments)
         except Exception as problem:  # whatever the class stumbles over
@@ -86,12 +86,10 @@ class DiffusersDenoiser(Denoiser, PublishedLayout):
         asked = Asked(config, *self._read(text), condition, self._whole(size))
         given = condition.given
         if config.given:
-            channels = config.follow().latent_channels or 0
+            channels, mask = config.latent_channels or 0, config.backbone.given or 0
             if given is None:
                 given = torch.zeros(len(asked.tokens), channels + 1, *size).to(asked.tokens)
-            elif config.backbone.given == 0:
-                given = given[:, :channels]
-            given = self._padded(given[:, : channels + (config.backbone.given or 0)])
+            given = self._padded(given[:, : channels + mask])
         call = CALLS[config.model]
         return Prepared(call.constant(self.model, asked), call.tables(self.model, asked), given, Size(*size))
 
@@ -149,8 +147,8 @@ class DiffusersDenoiser(Denoiser, PublishedLayout):
         pad = nn.functional.pad
         tokens, mask = pad(tokens, (0, 0, 0, max(missing, 0))), pad(mask, (0, max(missing, 0)))
         mask[:, 0] |= ~mask.any(dim=1)  # a prompt of no token reads one zero
-        pooled = text.pooled if config.backbone.pooled and config.follow().pooled_width else None
-        if pooled is None and config.backbone.pooled and config.follow().pooled_width:
+        pooled = text.pooled if config.pooled_width else None
+        if pooled is None and config.pooled_width:
             raise ContractError(f"{config.model} reads a pooled text; choose a text encoder that gives one.")
         return tokens, mask, pooled
 

@@ -81,7 +81,8 @@ class DiffusersDenoiserConfig(DenoiserConfig):
         known, name = self.backbone, self.model
         require(all(isinstance(n, int) and n >= 1 for n in self.patch), f"{name}: patch_size must be given.")
         require(not self.given or known.given is not None, f"{name} has no variant that takes given frames.")
-        require(not self.per_frame_time or known.frame_times, f"{name} cannot be told a time for each frame.")
+        timed = known.frame_times and self.patch[0] == 1
+        require(not self.per_frame_time or timed, f"{name} cannot be told a time for each frame.")
         require(
             self.pooled_width is None or known.pooled is not None,
             f"{name} reads no pooled text; leave it out.",
@@ -107,12 +108,13 @@ class DiffusersDenoiserConfig(DenoiserConfig):
 
     def _take_channels(self, options: dict[str, Any]) -> None:
         """Read the latent channels, and what is taken or predicted beside them, from the arguments."""
-        if "in_channels" not in options and "out_channels" not in options:
-            return
         taken, made = (options.pop(name, None) for name in ("in_channels", "out_channels"))
         taken, made = taken or made, made or taken
+        if taken is None:
+            return
         extra = self.backbone.given
-        wanted = f"{self.model}: in_channels {taken} and out_channels {made} do not go together here"
+        wanted = f"{self.model}: in_channels {taken!r} and out_channels {made!r} do not go together here"
+        require(isinstance(taken, int) and isinstance(made, int), f"{wanted}.")
         if made == 2 * taken:
             self._set("learned_sigma", True)
         elif taken != made:
