@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from vidgen.hookspecs import hookimpl
+from vidgen.layout import LayoutConfig
 from vidgen.spec import ComponentSpec
 from vidgen_diffusers.autoencoder_config import DiffusersAutoencoderConfig
 from vidgen_diffusers.autoencoder_presets import AUTOENCODER
 from vidgen_diffusers.denoiser_config import DiffusersDenoiserConfig
 from vidgen_diffusers.denoiser_presets import DENOISERS
+from vidgen_diffusers.layouts import FAMILIES
 
 __all__ = ["vidgen_components"]
 
@@ -31,5 +33,13 @@ def vidgen_components() -> list[ComponentSpec]:
             config=DiffusersDenoiserConfig,
             presets=DENOISERS,
             summary="A video denoiser of diffusers, by the name of its class.",
+        ),
+        ComponentSpec(
+            kind="pipeline_layout",
+            name="diffusers",
+            target="vidgen_diffusers.layouts:DiffusersLayout",
+            config=LayoutConfig,
+            presets={"all": LayoutConfig(classes=tuple(FAMILIES))},
+            summary="diffusers' folders of whole pipelines.",
         ),
     ]

@@ -1,0 +1,326 @@
+"""Whole pipelines of diffusers, tiny and made here: saved, and run by it and by us from the same noise."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+import vidgen
+
+diffusers = pytest.importorskip("diffusers")
+transformers = pytest.importorskip("transformers")
+
+PROMPT, SEED = "A red circle moves left", 7
+
+
+def stirred(module: nn.Module) -> nn.Module:
+    """Return a module in evaluation mode whose every tensor matters: none is left zero, one, or unset."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(parameter.nan_to_num(0.0).clamp(-2, 2) + 0.05 * torch.randn_like(parameter))
+    return module.eval()
+
+
+def t5(width: int = 32) -> dict[str, Any]:
+    """Return an encoder and a tokenizer that need no files."""
+    sizes = {"d_model": width, "d_kv": 8, "d_ff": 37, "num_layers": 2, "num_heads": 4}
+    model = transformers.T5EncoderModel(
+        transformers.T5Config(vocab_size=384, feed_forward_proj="gated-gelu", **sizes)
+    )
+    return {"text_encoder": stirred(model), "tokenizer": transformers.ByT5Tokenizer()}
+
+
+def blocks(name: str, count: int = 4) -> dict[str, Any]:
+    return {
+        "down_block_types": [f"{name}DownBlock3D"] * count,
+        "up_block_types": [f"{name}UpBlock3D"] * count,
+        "block_out_channels": [8] * count,
+        "latent_channels": 4,
+        "layers_per_block": 1,
+        "norm_num_groups": 2,
+    }
+
+
+def cogvideox(**changes: Any) -> Any:
+    transformer = diffusers.CogVideoXTransformer3DModel(
+        **{
+            "num_attention_heads": 4,
+            "attention_head_dim": 8,
+            "in_channels": 4,
+            "out_channels": 4,
+            "time_embed_dim": 2,
+            "text_embed_dim": 32,
+            "num_layers": 1,
+            "sample_width": 2,
+            "sample_height": 2,
+            "sample_frames": 9,
+            "patch_size": 2,
+            "temporal_compression_ratio": 4,
+            "max_text_seq_length": 40,
+            **changes,
+        }
+    )
+    return diffusers.CogVideoXPipeline(
+        **t5(),
+        transformer=stirred(transformer),
+        vae=stirred(diffusers.AutoencoderKLCogVideoX(**blocks("CogVideoX"), temporal_compression_ratio=4)),
+        scheduler=diffusers.CogVideoXDDIMScheduler(
+            prediction_type="v_prediction",
+            rescale_betas_zero_snr=True,
+            timestep_spacing="trailing",
+            snr_shift_scale=3.0,
+        ),
+    )
+
+
+def ltx() -> Any:
+    transformer = diffusers.LTXVideoTransformer3DModel(
+        in_channels=8,
+        out_channels=8,
+        num_attention_heads=4,
+        attention_head_dim=8,
+        cross_attention_dim=32,
+        num_layers=1,
+        caption_channels=32,
+    )
+    vae = diffusers.AutoencoderKLLTXVideo(
+        latent_channels=8,
+        block_out_channels=(8, 8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8, 8),
+        layers_per_block=(1, 1, 1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1, 1, 1),
+    )
+    vae.latents_mean.copy_(torch.linspace(-0.5, 0.5, 8))
+    vae.latents_std.copy_(torch.linspace(0.5, 1.5, 8))
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler(
+        use_dynamic_shifting=True,
+        base_shift=0.95,
+        max_shift=2.05,
+        base_image_seq_len=4,
+        max_image_seq_len=64,
+        shift_terminal=0.1,
+    )
+    return diffusers.LTXPipeline(
+        **t5(), transformer=stirred(transformer), vae=stirred(vae), scheduler=scheduler
+    )
+
+
+def hunyuan() -> Any:
+    transformer = diffusers.HunyuanVideoTransformer3DModel(
+        in_channels=4,
+        out_channels=4,
+        num_attention_heads=2,
+        attention_head_dim=10,
+        num_layers=1,
+        num_single_layers=1,
+        num_refiner_layers=1,
+        patch_size=1,
+        text_embed_dim=16,
+        pooled_projection_dim=8,
+        rope_axes_dim=(2, 4, 4),
+    )
+    llama = transformers.LlamaModel(
+        transformers.LlamaConfig(
+            vocab_size=384,
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=2,
+        )
+    )
+    clip = transformers.CLIPTextModel(
+        transformers.CLIPTextConfig(
+            vocab_size=384,
+            hidden_size=8,
+            intermediate_size=37,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            max_position_embeddings=77,
+            eos_token_id=1,
+            pad_token_id=0,
+        )
+    )
+    return diffusers.HunyuanVideoPipeline(
+        text_encoder=stirred(llama),
+        tokenizer=transformers.ByT5Tokenizer(),
+        text_encoder_2=stirred(clip),
+        tokenizer_2=transformers.ByT5Tokenizer(),
+        transformer=stirred(transformer),
+        vae=stirred(diffusers.AutoencoderKLHunyuanVideo(**blocks("HunyuanVideo"))),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0),
+    )
+
+
+def mochi() -> Any:
+    transformer = diffusers.MochiTransformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=8,
+        num_layers=2,
+        pooled_projection_dim=16,
+        in_channels=12,
+        text_embed_dim=32,
+        time_embed_dim=4,
+        max_sequence_length=256,
+    )
+    vae = diffusers.AutoencoderKLMochi(
+        encoder_block_out_channels=(32, 32, 32, 32),
+        decoder_block_out_channels=(32, 32, 32, 32),
+        layers_per_block=(1, 1, 1, 1, 1),
+    )
+    return diffusers.MochiPipeline(
+        **t5(),
+        transformer=stirred(transformer),
+        vae=stirred(vae),
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(invert_sigmas=True),
+        force_zeros_for_empty_prompt=True,
+    )
+
+
+def allegro() -> Any:
+    transformer = diffusers.AllegroTransformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=12,
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        cross_attention_dim=24,
+        caption_channels=24,
+        sample_width=2,
+        sample_height=2,
+        sample_frames=2,
+    )
+    vae = diffusers.AutoencoderKLAllegro(**blocks("Allegro"), sample_size=16)
+    pipe = diffusers.AllegroPipeline(
+        **t5(24),
+        transformer=stirred(transformer),
+        vae=stirred(vae),
+        scheduler=diffusers.DDIMScheduler(clip_sample=False),
+    )
+    pipe.vae.enable_tiling()
+    return pipe
+
+
+def latte() -> Any:
+    transformer = diffusers.LatteTransformer3DModel(
+        sample_size=8,
+        num_layers=1,
+        patch_size=2,
+        attention_head_dim=8,
+        num_attention_heads=3,
+        caption_channels=32,
+        in_channels=4,
+        cross_attention_dim=24,
+        out_channels=8,
+        attention_bias=True,
+        activation_fn="gelu-approximate",
+        num_embeds_ada_norm=1000,
+        norm_type="ada_norm_single",
+        norm_elementwise_affine=False,
+        norm_eps=1e-6,
+        video_length=4,
+    )
+    return diffusers.LattePipeline(
+        **t5(),
+        transformer=stirred(transformer),
+        vae=stirred(image_autoencoder()),
+        scheduler=diffusers.DDIMScheduler(clip_sample=False),
+    )
+
+
+def image_autoencoder() -> nn.Module:
+    return diffusers.AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=(8, 8),
+        norm_num_groups=2,
+    )
+
+
+FAMILIES: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
+    "cogvideox": (cogvideox, {"max_sequence_length": 40}),
+    "ltx": (ltx, {}),
+    "hunyuan": (hunyuan, {}),
+    "mochi": (mochi, {}),
+    "allegro": (allegro, {}),
+    "latte": (latte, {}),
+}
+SIZES = {"ltx": (9, 64, 32), "mochi": (7, 16, 32), "allegro": (24, 16, 16), "latte": (4, 16, 24)}
+"""Frames, height and width where they are not 9 x 16 x 32."""
+FRAMES = {"latte": "video_length"}
+
+
+def saved(name: str, folder: Path, **changes: Any) -> Any:
+    torch.manual_seed(0)
+    pipe = FAMILIES[name][0](**changes)
+    pipe.set_progress_bar_config(disable=True)
+    pipe.save_pretrained(folder)
+    return pipe
+
+
+def theirs(name: str, pipe: Any, noise: Tensor, steps: int, guidance: float, **options: Any) -> Tensor:
+    """Return diffusers' video ``[3, T, H, W]`` in [0, 1] from our noise ``[C, t, h, w]``."""
+    frames, height, width = SIZES.get(name, (9, 16, 32))
+    layout = {"cogvideox": "c t h w -> 1 t c h w", "ltx": "c t h w -> 1 (t h w) c"}.get(
+        name, "c t h w -> 1 c t h w"
+    )
+    made = pipe(
+        PROMPT,
+        latents=rearrange(noise, layout),
+        height=height,
+        width=width,
+        num_inference_steps=steps,
+        guidance_scale=guidance,
+        output_type="pt",
+        **{FRAMES.get(name, "num_frames"): frames},
+        **FAMILIES[name][1],
+        **options,
+    ).frames
+    return rearrange(made[0], "t c h w -> c t h w")
+
+
+def ours(name: str, pipe: vidgen.Pipeline, **options: Any) -> Tensor:
+    """Return our video ``[3, T, H, W]`` in [0, 1], before it is rounded to bytes."""
+    frames, height, width = SIZES.get(name, (9, 16, 32))
+    kept: list[Tensor] = []
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Random weights")
+        pipe(
+            PROMPT,
+            seed=SEED,
+            frames=frames,
+            height=height,
+            width=width,
+            on_step=lambda _, x: kept.append(x.clone()),
+            **options,
+        )
+    with torch.inference_mode():
+        return (pipe.autoencoder.decode(kept[-1])[0] / 2 + 0.5).clamp(0, 1)
+
+
+def noise_of(name: str, pipe: vidgen.Pipeline) -> Tensor:
+    """Return the noise that our pipeline starts from."""
+    latent = pipe.autoencoder.latent
+    size = latent.latent_size(vidgen.Size(*SIZES.get(name, (9, 16, 32))))
+    return torch.randn(latent.channels, *size, generator=torch.Generator().manual_seed(SEED))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_both_make_the_same_video(name: str, tmp_path: Path) -> None:
+    pipe = saved(name, tmp_path)
+    own = vidgen.load(tmp_path)
+    guidance = {} if name == "hunyuan" else {"guidance": 3.0}
+    expected = theirs(name, pipe, noise_of(name, own), steps=4, guidance=6.0 if name == "hunyuan" else 3.0)
+    found = ours(name, own, steps=4, **guidance)
+    assert found.shape == expected.shape
+    assert expected.std() > 0.01
+    assert ((expected > 0) & (expected < 1)).float().mean() > 0.5
+    assert own.status == "native"
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
