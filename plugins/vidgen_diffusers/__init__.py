@@ -10,6 +10,8 @@ from vidgen_diffusers.autoencoder_presets import AUTOENCODER
 from vidgen_diffusers.denoiser_config import DiffusersDenoiserConfig
 from vidgen_diffusers.denoiser_presets import DENOISERS
 from vidgen_diffusers.layouts import FAMILIES
+from vidgen_diffusers.scheduler_config import DiffusersSchedulerConfig
+from vidgen_diffusers.scheduler_presets import SCHEDULER
 
 __all__ = ["vidgen_components"]
 
@@ -25,6 +27,14 @@ def vidgen_components() -> list[ComponentSpec]:
             config=DiffusersAutoencoderConfig,
             presets=AUTOENCODER,
             summary="A video autoencoder of diffusers, by the name of its class.",
+        ),
+        ComponentSpec(
+            kind="scheduler",
+            name="diffusers",
+            target="vidgen_diffusers.scheduler:DiffusersScheduler",
+            config=DiffusersSchedulerConfig,
+            presets=SCHEDULER,
+            summary="A scheduler of diffusers, by the name of its class; it keeps to its own process.",
         ),
         ComponentSpec(
             kind="denoiser",

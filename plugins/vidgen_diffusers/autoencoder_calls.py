@@ -26,7 +26,9 @@ def encode(model: Any, config: DiffusersAutoencoderConfig, video: Tensor) -> tup
         return mean, log_variance
     if config.model == "AutoencoderKLAllegro":
         return _allegro_encode(model, video)
-    return _code(model, video)
+    parts = [_code(model, one) for one in video.split(1 if config.facts.alone else len(video))]
+    mean, log_variance = (torch.cat(found) for found in zip(*parts, strict=True))
+    return mean, log_variance
 
 
 def decode(
@@ -46,8 +48,8 @@ def decode(
         return more[:, :, : -model.config.temporal_compression_ratio]
     if config.model in ("AutoencoderKLLTXVideo", "AutoencoderKLLTX2Video"):
         return _ltx_decode(model, config, raw, generator)
-    whole: Tensor = model.decode(raw).sample
-    return whole
+    parts = raw.split(1 if config.facts.alone else len(raw))
+    return torch.cat([model.decode(one).sample for one in parts])
 
 
 def _code(model: Any, pixels: Tensor) -> tuple[Tensor, Tensor]:

@@ -29,6 +29,7 @@ class Autoencoder:
         colours: What the argument ``in_channels`` is for videos of three colours; None leaves it to the class.
         by_frame: Whether it codes frames, which lie in its batch.
         streams: Whether it codes each frame alone both ways, so that streams are exact.
+        alone: Whether the samples of a batch are coded one after another, since it takes only one.
         posterior: Whether it has a Gaussian posterior, so that it trains with a KL term.
         only: Arguments that are implemented for one value alone.
     """
@@ -40,6 +41,7 @@ class Autoencoder:
     colours: int | None = 3
     by_frame: bool = False
     streams: bool = False
+    alone: bool = False
     posterior: bool = True
     only: Fields = field(default_factory=dict)
 
@@ -239,6 +241,7 @@ AUTOENCODERS: Mapping[str, Autoencoder] = {
             "scaling_factor": 1.03682,
         },
         strides=_declared,
+        alone=True,
     ),
     "AutoencoderKLLTX2Video": Autoencoder(
         defaults={

@@ -71,7 +71,7 @@ _TINY = {
     "tiny": _of("AutoencoderKLWan", **_WAN_TINY),
     "tiny-hunyuan-video": _of("AutoencoderKLHunyuanVideo", **_NORMED),
     "tiny-hunyuan-video-1.5": _of(
-        "AutoencoderKLHunyuanVideo15", latent_channels=16, block_out_channels=[32] * 5, layers_per_block=1
+        "AutoencoderKLHunyuanVideo15", latent_channels=16, block_out_channels=[8, 8, 8, 16, 32], layers_per_block=1
     ),
     "tiny-cogvideox": _of("AutoencoderKLCogVideoX", **_NORMED),
     "tiny-ltx": _of(
@@ -79,7 +79,7 @@ _TINY = {
         layers_per_block=[1] * 5, decoder_layers_per_block=[1] * 5,
     ),
     "tiny-ltx-0.9.1": _of(
-        "AutoencoderKLLTXVideo", latent_channels=16, block_out_channels=_FOUR, decoder_block_out_channels=[8, 16, 16],
+        "AutoencoderKLLTXVideo", latent_channels=16, block_out_channels=_FOUR, decoder_block_out_channels=[8, 16, 32],
         layers_per_block=[1] * 5, decoder_layers_per_block=_ONE_EACH, decoder_spatio_temporal_scaling=_SCALED,
         decoder_inject_noise=[True, True, True, False], upsample_residual=_SCALED, upsample_factor=[2, 2, 2],
         timestep_conditioning=True,

@@ -161,9 +161,11 @@ class SchedulerContract:
         evaluations_per_step: Denoiser evaluations a step.
         stochastic: Whether it draws noise on the way.
         start: Largest t at which it evaluates.
+        process: The one process that it runs on; None follows the denoiser's.
     """
 
     order: int
     evaluations_per_step: int = 1
     stochastic: bool = False
     start: float = 1.0
+    process: ProcessSpec | None = None

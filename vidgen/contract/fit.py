@@ -99,6 +99,10 @@ def find_problems(contracts: Contracts, *, foreign: bool = False, adapt: bool = 
                 need.padding,
                 f"choose a text encoder that pads so, {knowing}",
             )
+    own = contracts.scheduler.process
+    if own is not None and not own.agrees(den.process):
+        differ(dn, sc, "process", den.process.description, own.description,
+               "choose a solver that follows the denoiser, `vidgen list scheduler`")  # fmt: skip
     if den.prediction == "epsilon" and den.process.ends_in_noise and contracts.scheduler.start >= 1.0:
         found.append(
             Problem(

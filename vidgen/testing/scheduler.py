@@ -30,7 +30,7 @@ STEPS = (1, 2, 7, 20)
 def grids_are_sound(subject: Subject) -> None:
     """On every process the times fall from the declared start to clean, in float64, and log-SNR rises."""
     scheduler, start = subject.make(), _contract(subject).start
-    for (name, process), steps in product(_processes(), STEPS):
+    for (name, process), steps in product(_processes(subject), STEPS):
         grid = scheduler.grid(process, steps, tokens=320)
         if grid.t.shape != (steps + 1,) or grid.t.dtype != torch.float64:
             raise Violated(f"{name}: the grid of {steps} steps is {grid.t.dtype} {list(grid.t.shape)}")
@@ -48,7 +48,7 @@ def grids_are_sound(subject: Subject) -> None:
 @check("scheduler")
 def starts_where_it_is_told(subject: Subject) -> Measured:
     """`grid(start=)` begins there, and what is no start or no number of steps raises ConfigError."""
-    scheduler, process = subject.make(), Process(PROCESSES["rectified-flow"])
+    scheduler, process = subject.make(), _process(subject, "rectified-flow")
     for steps, start in ((0, None), (4, 1.5), (4, -0.1)):
         try:
             scheduler.grid(process, steps, start=start)
@@ -65,9 +65,9 @@ def order_as_declared(subject: Subject) -> Measured:
     """The measured order of convergence is the declared one within 0.3, on a straight and on a curved process."""
     scheduler, contract = subject.make(), _contract(subject)
     if contract.stochastic:  # costly, so on one process
-        orders = [measure_weak_order(scheduler, Process(PROCESSES["vp-cosine"]), "sample").value]
+        orders = [measure_weak_order(scheduler, _process(subject, "vp-cosine"), "sample").value]
     else:
-        both = (Process(PROCESSES[name]) for name in ("rectified-flow", "vp-cosine"))
+        both = (_process(subject, name) for name in ("rectified-flow", "vp-cosine"))
         orders = [measure_order(scheduler, process, "sample").value for process in both]
     seen = " and ".join(f"{order:.2f}" for order in orders)
     gap = max(abs(order - contract.order) for order in orders)
@@ -85,7 +85,7 @@ def evaluations_as_declared(subject: Subject) -> None:
         calls.append(t)
         return torch.zeros_like(x)
 
-    grid = scheduler.grid(Process(PROCESSES["rectified-flow"]), 10)
+    grid = scheduler.grid(_process(subject, "rectified-flow"), 10)
     scheduler.solve(denoise, grid.begin(_noise()), grid, on_step=lambda index, x: seen.append(index))
     most = 10 * contract.evaluations_per_step
     if not 10 * (contract.evaluations_per_step - 1) < len(calls) <= most:
@@ -102,7 +102,7 @@ def evaluations_as_declared(subject: Subject) -> None:
 def one_point_is_exact(subject: Subject) -> Measured:
     """Where all data is one point, every grid on every process ends exactly there."""
     scheduler, point, worst = subject.make(), torch.linspace(-2, 2, 12, dtype=torch.float64).view(1, 12), 0.0
-    for (_, process), steps in product(_processes(), STEPS):
+    for (_, process), steps in product(_processes(subject), STEPS):
         grid = scheduler.grid(process, steps, tokens=320)
         if grid.t[-1] > 0:
             raise NotApplicable("the grid does not end at t = 0")
@@ -121,7 +121,7 @@ def a_gaussian_is_reached(subject: Subject) -> Measured:
         axes=torch.eye(2, dtype=torch.float64)[None],
         variances=torch.tensor([[0.5, 0.08]], dtype=torch.float64),
     )
-    process = Process(PROCESSES["vp-linear"])
+    process = _process(subject, "vp-linear")
     grid = uniform_grid(process, 200)
     mean, covariance = mixture.moments(float(grid.alpha[0]), float(grid.sigma[0]))
     draw = torch.Generator().manual_seed(0)
@@ -141,7 +141,7 @@ def a_gaussian_is_reached(subject: Subject) -> Measured:
 def chance_as_declared(subject: Subject) -> None:
     """A deterministic solver draws nothing; a stochastic one follows its generators, sample by sample."""
     scheduler, stochastic = subject.make(), _contract(subject).stochastic
-    grid = scheduler.grid(Process(PROCESSES["vp-linear"]), 6)
+    grid = scheduler.grid(_process(subject, "vp-linear"), 6)
     x = grid.begin(_noise(2))
 
     def run(seeds: tuple[int, ...], rows: slice = slice(None)) -> Tensor:
@@ -166,7 +166,7 @@ def chance_as_declared(subject: Subject) -> None:
 def state_is_in_the_run(subject: Subject) -> None:
     """One scheduler solves two problems, and problems inside one another, as two schedulers would."""
     scheduler = subject.make()
-    process = Process(PROCESSES["vp-linear"])
+    process = _process(subject, "vp-linear")
     grid, short = scheduler.grid(process, 8), scheduler.grid(process, 3)
     noise = _noise()
 
@@ -192,7 +192,7 @@ def state_is_in_the_run(subject: Subject) -> None:
 def keeps_shape_and_type(subject: Subject) -> None:
     """Samples keep their shape and floating-point type, and the first x is not changed in place."""
     scheduler = subject.make()
-    grid = scheduler.grid(Process(PROCESSES["rectified-flow"]), 4)
+    grid = scheduler.grid(_process(subject, "rectified-flow"), 4)
     for dtype in (torch.float32, torch.float64, torch.bfloat16):
         x = grid.begin(torch.randn(1, 2, 1, 3, 3, generator=torch.Generator().manual_seed(0))).to(dtype)
         kept = x.clone()
@@ -210,9 +210,16 @@ def _contract(subject: Subject) -> SchedulerContract:
     return contract
 
 
-def _processes() -> Iterator[tuple[str, Process]]:
-    for name, spec in PROCESSES.items():
+def _processes(subject: Subject) -> Iterator[tuple[str, Process]]:
+    """Yield one process of every family, or the one that the scheduler declares as its own."""
+    own = _contract(subject).process
+    for name, spec in (PROCESSES if own is None else {own.name: own}).items():
         yield name, Process(spec)
+
+
+def _process(subject: Subject, name: str) -> Process:
+    """Return a process by name, or the scheduler's own in its place."""
+    return Process(_contract(subject).process or PROCESSES[name])
 
 
 def _noise(batch: int = 1) -> Tensor:
