@@ -111,4 +111,5 @@ class SoraDiTConfig(DenoiserConfig):
 
     def contract(self) -> DenoiserContract:
         """Return what this denoiser declares."""
-        return self.base_contract(patch=self.patch, abilities=frozenset({"pack", "per_frame_time"}))
+        abilities = frozenset({"pack", "per_frame_time", "sequence_parallel"})
+        return self.base_contract(patch=self.patch, abilities=abilities)

@@ -9,7 +9,7 @@ Letters: B batch, L tokens, D width; packed samples are one sequence, B = 1 (NaV
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -21,6 +21,7 @@ from vidgen.errors import SizeError
 from vidgen.interfaces import Condition, PackedLatents, PackingDenoiser, Prediction, TextEmbedding
 from vidgen.nn import Segments, attention, rope_3d, rotate
 from vidgen.nn.attention import segment_ids
+from vidgen.nn.ulysses import SharedTokens
 from vidgen.size import Size
 from vidgen_sora.config import SoraDiTConfig
 
@@ -43,6 +44,7 @@ class Prepared:
         rope: Cosines and sines ``[L, D / heads / 2]``.
         size: Latent size (t, h, w), before padding to patches; of packed samples each one's.
         within: The packed samples, each of which attends within itself; None for a batch.
+        sharing: How the tokens are shared out among processes while they are refined; None where they are not.
     """
 
     keys_values: tuple[tuple[Tensor, Tensor], ...]
@@ -52,6 +54,7 @@ class Prepared:
     rope: tuple[Tensor, Tensor]
     size: Size | tuple[Size, ...]
     within: Segments | None = None
+    sharing: SharedTokens | None = None
 
 
 class SoraDiT(PackingDenoiser):
@@ -202,11 +205,22 @@ class SoraDiT(PackingDenoiser):
 
         Modulations are ``[B, 1 or L, ...]``; or a table ``[R, ...]`` where `rows` ``[L]`` says which is a token's.
         """
+        sharing = SharedTokens.of(tokens)
+        if sharing is not None:
+            if rows is not None:
+                raise SizeError(
+                    "Packed samples cannot be shared out among processes; take a batch of one size."
+                )
+            cos, sin = (sharing.own(x, dim=0) for x in prepared.rope)
+            prepared = replace(prepared, rope=(cos, sin), sharing=sharing)
+            tokens = sharing.own(tokens)
+            shared, last = (m if m.shape[1] == 1 else sharing.own(m) for m in (shared, last))
         for block, keys_values in zip(self._blocks(), prepared.keys_values, strict=True):
             tokens = block(tokens, shared, keys_values, prepared, rows)
         last = last.to(tokens.dtype)
         shift, scale = (last if rows is None else _spread(last, rows)).chunk(2, dim=-1)
-        return self.leave(self.norm(tokens) * (1 + scale) + shift)
+        made = self.leave(self.norm(tokens) * (1 + scale) + shift)
+        return made if sharing is None else sharing.join(made)
 
     def _blocks(self) -> list[Block]:
         return cast("list[Block]", list(self.blocks))
@@ -252,7 +266,7 @@ class Block(nn.Module):
         told = (shared + self.table).to(x.dtype)
         told = told if rows is None else _spread(told, rows)
         shift1, scale1, gate1, shift2, scale2, gate2 = told.chunk(6, dim=-1)
-        x = x + gate1 * self.mix(self.norm1(x) * (1 + scale1) + shift1, prepared.rope, prepared.within)
+        x = x + gate1 * self.mix(self.norm1(x) * (1 + scale1) + shift1, prepared)
         x = x + self.read(self.norm2(x), keys_values, prepared.text_mask)
         return x + gate2 * self.mlp(self.norm3(x) * (1 + scale2) + shift2)
 
@@ -267,11 +281,14 @@ class SelfAttention(nn.Module):
         self.q_norm, self.k_norm = (nn.LayerNorm(width // heads, bias=False) for _ in range(2))
         self.out = nn.Linear(width, width)
 
-    def forward(self, x: Tensor, rope: tuple[Tensor, Tensor], within: Segments | None) -> Tensor:
+    def forward(self, x: Tensor, prepared: Prepared) -> Tensor:
         """Mix tokens ``[B, L, D]``, of packed samples each within itself."""
         q, k, v = rearrange(self.qkv(x), "b l (three h d) -> three b h l d", three=3, h=self.heads)
-        q, k = rotate(self.q_norm(q), *rope), rotate(self.k_norm(k), *rope)
-        return self.out(rearrange(attention(q, k, v, within), "b h l d -> b l (h d)"))
+        q, k = rotate(self.q_norm(q), *prepared.rope), rotate(self.k_norm(k), *prepared.rope)
+        mixed = (
+            prepared.sharing.attention(q, k, v) if prepared.sharing else attention(q, k, v, prepared.within)
+        )
+        return self.out(rearrange(mixed, "b h l d -> b l (h d)"))
 
 
 class CrossAttention(nn.Module):

@@ -3,30 +3,112 @@
 Each process holds some of the tokens. Before attention they exchange: each gets all tokens of some heads; and after it
 back. Everything else in a transformer treats tokens alone, so it runs on the tokens that a process has.
 
-    tokens, lengths = share_sequence(tokens)        # the same in every process before
-    ... q, k, v of these tokens ...
-    mixed = ulysses_attention(q, k, v, lengths=lengths)
-    tokens = join_sequence(tokens, lengths)         # the same in every process again
+    with sequence_parallel(group):                  # around a denoiser that declares the ability
+        made = denoiser(x, time, prepared)          # the same in every process of the group
 
-Each process then has a part of the gradient of every parameter before the join: sum it over the processes. Text that
-every process holds whole needs none of this: plain `attention` reads it.
+and inside it
+
+    sharing = SharedTokens.of(tokens)               # None outside of `sequence_parallel`
+    tokens = sharing.own(tokens)                    # the same in every process before
+    ... q, k, v of these tokens ...
+    mixed = sharing.attention(q, k, v)
+    tokens = sharing.join(tokens)                   # the same in every process again
+
+The mean over the processes of a parameter's gradients is its gradient, wherever in a network it stands, as
+DistributedDataParallel and FSDP take it. Text that every process holds whole needs none of this: plain `attention`
+reads it.
 
 Letters: B batch, H heads, L tokens of the whole sequence, l tokens of this process, D width of a head.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from vidgen.errors import SizeError
+from vidgen.errors import ConfigError, SizeError
 from vidgen.nn.attention import attention
 
-__all__ = ["join_sequence", "share_sequence", "ulysses_attention"]
+__all__ = [
+    "SharedTokens",
+    "join_sequence",
+    "process_group",
+    "sequence_parallel",
+    "share_sequence",
+    "ulysses_attention",
+]
+
+_GROUP: ContextVar[dist.ProcessGroup | None] = ContextVar("sequence_parallel", default=None)
+
+
+@contextmanager
+def sequence_parallel(group: dist.ProcessGroup | None) -> Iterator[None]:
+    """Let denoisers with the ability `sequence_parallel` share their tokens out among processes inside a ``with``.
+
+    Args:
+        group: The processes; all of them call the same denoiser with the same. None: tokens stay together.
+    """
+    token = _GROUP.set(group)
+    try:
+        yield
+    finally:
+        _GROUP.reset(token)
+
+
+def process_group(size: int) -> dist.ProcessGroup | None:
+    """Split all processes into groups of so many neighbours and return this one's; None where each is alone.
+
+    Raises:
+        ConfigError: When the processes cannot be split so.
+    """
+    count = dist.get_world_size() if dist.is_initialized() else 1
+    if count % size:
+        raise ConfigError(
+            f"Groups of {size} processes want a multiple of {size} processes, not {count}: torchrun --nproc-per-node."
+        )
+    return dist.new_subgroups(size)[0] if size > 1 else None
+
+
+@dataclass(frozen=True, slots=True)
+class SharedTokens:
+    """How a sequence is shared out.
+
+    Attributes:
+        lengths: Tokens of each process.
+        group: The processes.
+    """
+
+    lengths: tuple[int, ...]
+    group: dist.ProcessGroup
+
+    @classmethod
+    def of(cls, tokens: Tensor) -> SharedTokens | None:
+        """Return how tokens ``[B, L, D]`` are shared out; None outside of `sequence_parallel`.
+
+        Raises:
+            SizeError: When there are fewer tokens than processes.
+        """
+        group = _GROUP.get()
+        return None if group is None else cls(share_sequence(tokens, group=group)[1], group)
+
+    def own(self, x: Tensor, *, dim: int = 1) -> Tensor:
+        """Return this process's part of an axis of length L."""
+        return share_sequence(x, dim=dim, group=self.group)[0]
+
+    def attention(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Attend from this process's queries to all keys; see `ulysses_attention`."""
+        return ulysses_attention(q, k, v, mask, lengths=self.lengths, group=self.group)
+
+    def join(self, x: Tensor, *, dim: int = 1) -> Tensor:
+        """Return the whole axis from the parts of all processes."""
+        return join_sequence(x, self.lengths, dim=dim, group=self.group)
 
 
 def ulysses_attention(
@@ -93,7 +175,9 @@ def share_sequence(
 def join_sequence(
     x: Tensor, lengths: Sequence[int], *, dim: int = 1, group: dist.ProcessGroup | None = None
 ) -> Tensor:
-    """Return the whole sequence from the tokens of every process; backward, each takes the gradient of its own.
+    """Return the whole sequence from the tokens of every process.
+
+    Every process then computes the same, so going backward each takes the gradient of its own tokens for all of them.
 
     Args:
         x: The tokens of this process.
@@ -154,7 +238,7 @@ def _exchange(
 
 
 class _Join(torch.autograd.Function):
-    """Gather an axis; backward, take this process's part."""
+    """Gather an axis; backward, take this process's part of the sum of the (equal) gradients of all."""
 
     @staticmethod
     def forward(
@@ -174,4 +258,4 @@ class _Join(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Any) -> Any:
         dim, lengths, number = ctx.place
-        return gradients[0].split(list(lengths), dim=dim)[number], None, None, None
+        return len(lengths) * gradients[0].split(list(lengths), dim=dim)[number], None, None, None

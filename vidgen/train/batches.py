@@ -62,7 +62,7 @@ def to_unit(frames: np.ndarray) -> Tensor:
 
 
 class Batches(Dataset):
-    """Item k is the whole batch of step k of one process.
+    """Item k is what step k of one process learns from: a batch of one table or, packed, one of each that is drawn.
 
     Args:
         tables: The data tables.
@@ -70,6 +70,7 @@ class Batches(Dataset):
         seed: Of the order.
         rank: This process.
         caches: Encoded first samples of a table, by the table's number.
+        budget: Tokens to an item, to which all tables give samples; 0 for a batch of one table.
     """
 
     def __init__(
@@ -80,19 +81,42 @@ class Batches(Dataset):
         seed: int,
         rank: int = 0,
         caches: Mapping[int, Stored] | None = None,
+        budget: int = 0,
     ) -> None:
         self.tables, self.sets, self.seed, self.rank = tables, sets, seed, rank
-        self.caches = caches or {}
-        shares = np.array([table.table.share for table in tables])
+        self.caches, self.budget = caches or {}, budget
+        shares = np.array([table.table.share / (table.tokens if budget else 1) for table in tables])
         self.shares = shares / shares.sum()
 
-    def __getitem__(self, step: int) -> Batch:
+    def __getitem__(self, step: int) -> list[Batch]:
+        chance = np.random.default_rng((self.seed, step, self.rank))
+        if self.budget:
+            counts = self._fill(chance)
+            return [self._batch(n, step, count, chance) for n, count in enumerate(counts) if count]
         # All processes see the same table at a step: their batches have one size.
         choice = int(np.random.default_rng((self.seed, step)).choice(len(self.tables), p=self.shares))
+        return [self._batch(choice, step, self.tables[choice].table.batch, chance)]
+
+    def _fill(self, chance: np.random.Generator) -> list[int]:
+        """Draw how many samples each table gives, at least one in all.
+
+        It ends when the largest sample might not fit any more, whichever would be drawn next; for if it ended when
+        the next one does not fit, large samples would come less often than their tables' shares say.
+        """
+        counts, left = [0] * len(self.tables), self.budget
+        largest = max(table.tokens for table in self.tables)
+        while left >= largest or not any(counts):
+            choice = int(chance.choice(len(self.tables), p=self.shares))
+            counts[choice] += 1
+            left -= self.tables[choice].tokens
+        return counts
+
+    def _batch(self, choice: int, step: int, count: int, chance: np.random.Generator) -> Batch:
+        """Return so many samples of a table."""
         table, data = self.tables[choice], self.sets[choice]
         cache = self.caches.get(choice)
         known = len(data) if cache is None else len(cache)
-        indices = np.random.default_rng((self.seed, step, self.rank)).integers(known, size=table.table.batch)
+        indices = chance.integers(known, size=count)
         if cache is not None:
             chosen = indices.tolist()
             if table.table.cache_text:
@@ -114,9 +138,9 @@ def load_batches(batches: Batches, steps: Sequence[int], *, workers: int) -> Dat
         sampler=steps,
         num_workers=workers,
         prefetch_factor=4 if workers else None,
-        collate_fn=_same,  # type: ignore[arg-type]  # with batch_size=None it gets one item
+        collate_fn=_same,  # with batch_size=None it gets one item
     )
 
 
-def _same(batch: Batch) -> Batch:
-    return batch
+def _same(batches: list[Batch]) -> list[Batch]:
+    return batches

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import functools
 import warnings
 from collections.abc import Callable, Sequence
@@ -39,7 +40,9 @@ def checkpoint_blocks(module: nn.Module) -> None:
 
 def _recomputed(block: nn.Module, forward: Any, *args: Any, **kwargs: Any) -> Any:
     if block.training and torch.is_grad_enabled():
-        return checkpoint(forward, *args, use_reentrant=False, **kwargs)
+        # Going backward, often in another thread, the block is to see what was chosen for it by a `with`.
+        chosen = functools.partial(contextvars.copy_context().run, forward)
+        return checkpoint(chosen, *args, use_reentrant=False, **kwargs)
     return forward(*args, **kwargs)
 
 

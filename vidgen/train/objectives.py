@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias, cast
 
 import torch
 from torch import Tensor, nn
 
-from vidgen.interfaces import Condition, Denoiser, TextEncoder, VideoAutoencoder
-from vidgen.process import Prediction, Process
+from vidgen.interfaces import (
+    Condition,
+    Denoiser,
+    PackedLatents,
+    PackingDenoiser,
+    Prediction,
+    TextEmbedding,
+    TextEncoder,
+    VideoAutoencoder,
+)
+from vidgen.process import Prediction as Meaning
+from vidgen.process import Process
 from vidgen.size import Size
 from vidgen.train.batches import Embedded
 from vidgen.train.config import TrainConfig
@@ -16,6 +28,9 @@ from vidgen.train.given import draw_given
 from vidgen.train.variance import variance_bound
 
 __all__ = ["AutoencoderObjective", "DenoiserObjective", "edge_loss", "min_snr_weight"]
+
+Texts: TypeAlias = Sequence[str] | Embedded
+"""Captions, or what the text encoder made of them."""
 
 
 def edge_loss(left: Tensor, right: Tensor, levels: int = 3) -> Tensor:
@@ -40,7 +55,7 @@ def edge_loss(left: Tensor, right: Tensor, levels: int = 3) -> Tensor:
     return total / levels
 
 
-def min_snr_weight(process: Process, prediction: Prediction, time: Tensor, gamma: float) -> Tensor:
+def min_snr_weight(process: Process, prediction: Meaning, time: Tensor, gamma: float) -> Tensor:
     """Return the weight of squared errors in a prediction that counts those of the clean sample by min(SNR, gamma).
 
     Min-SNR weighting (arXiv 2303.09556), for any process: an error of 1 in the prediction is one of ``d x_0`` in the
@@ -94,6 +109,29 @@ class AutoencoderObjective(nn.Module):
         return result
 
 
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a denoiser is asked of a batch.
+
+    Attributes:
+        latents: Clean, ``[B, C, t, h, w]``.
+        noise: Of the same shape.
+        x: The two mixed.
+        time: ``[B]`` or ``[B, t]``.
+        text: Captions, some of them dropped.
+        condition: What else is told.
+        learned: Boolean ``[B, 1, t, 1, 1]``, where errors count; None for everywhere.
+    """
+
+    latents: Tensor
+    noise: Tensor
+    x: Tensor
+    time: Tensor
+    text: TextEmbedding
+    condition: Condition
+    learned: Tensor | None
+
+
 class DenoiserObjective(nn.Module):
     """The denoiser's regression at random times, with dropped captions and given frames.
 
@@ -114,15 +152,35 @@ class DenoiserObjective(nn.Module):
         self.abilities = contract.abilities
 
     def forward(
-        self, latents: Tensor, text: Sequence[str] | Embedded, generator: torch.Generator
+        self,
+        latents: Tensor | Sequence[Tensor],
+        text: Texts | Sequence[Texts],
+        generator: torch.Generator,
     ) -> dict[str, Tensor]:
-        """Return the loss of clean latents ``[B, C, t, h, w]``; all chance comes from a CPU generator.
+        """Return the loss of clean latents ``[B, C, t, h, w]``, or of several such batches packed into one sequence.
+
+        Packed, it is the mean of the batches' own losses, each counted by its samples.
 
         Args:
-            latents: Clean.
-            text: Their captions, or what the text encoder made of them.
-            generator: Of captions that are dropped, times, noise and given frames.
+            latents: Clean; a list of batches of any sizes for denoisers with `pack`.
+            text: Their captions, or what the text encoder made of them; a list of such for a list.
+            generator: Of captions that are dropped, times, noise and given frames; on the CPU.
         """
+        if isinstance(latents, Tensor):
+            task = self._task(latents, cast("Texts", text), generator)
+            prepared = self.denoiser.prepare(task.text, task.condition, Size(*latents.shape[2:]))
+            return self._losses(task, self.denoiser(task.x, task.time, prepared))
+        pairs = zip(latents, cast("Sequence[Texts]", text), strict=True)
+        tasks = [self._task(*pair, generator) for pair in pairs]
+        each = [self._losses(task, made) for task, made in zip(tasks, self._packed(tasks), strict=True)]
+        shares = torch.tensor([len(x) for x in latents], device=latents[0].device)
+        return {
+            name: (torch.stack([losses[name] for losses in each]) * shares).sum() / shares.sum()
+            for name in each[0]
+        }
+
+    def _task(self, latents: Tensor, text: Texts, generator: torch.Generator) -> Task:
+        """Draw what the denoiser is asked of latents ``[B, C, t, h, w]``."""
         batch, settings = len(latents), self.settings
         drop = (torch.rand(batch, generator=generator) < settings.caption_dropout).tolist()
         if isinstance(text, Embedded):
@@ -145,21 +203,38 @@ class DenoiserObjective(nn.Module):
             else:
                 time = torch.where(given, 0.0, time[:, None])
                 learned = ~given[:, None, :, None, None]
-        prepared = self.denoiser.prepare(embedding, condition, Size(*latents.shape[2:]))
         x = self.process.add_noise(latents, noise, time)
-        made = self.denoiser(x, time, prepared)
+        return Task(latents, noise, x, time, embedding, condition, learned)
+
+    def _packed(self, tasks: Sequence[Task]) -> list[Prediction]:
+        """Return the denoiser's answer to each batch, all of them asked in one sequence."""
+        x = PackedLatents.of([sample for task in tasks for sample in task.x])
+        text = TextEmbedding.cat([task.text for task in tasks])
+        time = torch.cat([task.time.flatten() for task in tasks])
+        denoiser = cast("PackingDenoiser", self.denoiser)
+        made = denoiser(x, time, denoiser.prepare(text, Condition(), x.sizes))
+
+        def batches(values: Tensor) -> list[Tensor]:
+            samples = iter(PackedLatents(values, x.sizes).split())
+            return [torch.stack([next(samples) for _ in task.x]) for task in tasks]
+
+        variances = [None] * len(tasks) if made.log_variance is None else batches(made.log_variance)
+        return list(map(Prediction, batches(made.value), variances))
+
+    def _losses(self, task: Task, made: Prediction) -> dict[str, Tensor]:
+        latents, time, settings = task.latents, task.time, self.settings
         output = made.value.float()
-        target = self.process.target(self.prediction, latents, noise, time).float()
+        target = self.process.target(self.prediction, latents, task.noise, time).float()
         error = (output - target).square()
         if settings.weighting == "min-snr":
             weight = min_snr_weight(self.process, self.prediction, time, settings.min_snr_gamma).to(error)
             error = error * (weight[:, None, None] if weight.ndim == 1 else weight[:, None])[..., None, None]
-        if learned is not None:
-            return {"denoising": (error * learned).sum() / learned.expand_as(error).sum()}
+        if task.learned is not None:
+            return {"denoising": (error * task.learned).sum() / task.learned.expand_as(error).sum()}
         losses = {"denoising": error.mean()}
         if made.log_variance is not None:
-            clean = self.process.to_clean(self.prediction, output.detach(), x.float(), time)
-            bound = variance_bound(self.process, latents, clean, x, made.log_variance, time)
+            clean = self.process.to_clean(self.prediction, output.detach(), task.x.float(), time)
+            bound = variance_bound(self.process, latents, clean, task.x, made.log_variance, time)
             losses["variance"] = bound.mean()
         return losses
 

@@ -17,6 +17,8 @@ from torch import Tensor, nn
 
 from vidgen.checkpoint import atomic_folder, digest, recover_folder, save_part
 from vidgen.errors import ConfigError
+from vidgen.nn import attention_backend
+from vidgen.nn.ulysses import process_group, sequence_parallel
 from vidgen.parts import build
 from vidgen.progress import progress
 from vidgen.recipe import Slot
@@ -26,6 +28,7 @@ from vidgen.spec import INTERFACES
 from vidgen.train.batches import Batch, Batches, load_batches
 from vidgen.train.cache import Cache, arithmetic
 from vidgen.train.config import TrainRecipe
+from vidgen.train.filmstrips import filmstrips
 from vidgen.train.memory import checkpoint_blocks, make_whole, shard, whole
 from vidgen.train.meter import Meter
 from vidgen.train.objectives import AutoencoderObjective, DenoiserObjective
@@ -60,18 +63,22 @@ class Trainer:
         AcceleratorState._reset_state()  # an earlier training of this process may have had another precision
         # Said, so that several processes find each other on CPUs too.
         cpu = not torch.accelerator.is_available()
-        place = PartialState(cpu=cpu).device
-        self.dtype = arithmetic(self.settings, place)
+        place = PartialState(cpu=cpu)
+        self.dtype = arithmetic(self.settings, place.device)
         self.accelerator = Accelerator(
             cpu=cpu,
             mixed_precision="bf16" if self.dtype == torch.bfloat16 else "no",
             log_with="tensorboard",
             project_dir=str(self.folder / "logs"),
         )
-        if self.settings.global_batches % self.accelerator.num_processes:
+        # Processes that share the tokens of a sample learn from the same batches: together they are one learner.
+        each = self.settings.sequence_parallel
+        self.group = process_group(each)
+        self.learners, self.learner = (n // each for n in (place.num_processes, place.process_index))
+        if self.settings.global_batches % self.learners:
             raise ConfigError(
                 f"train.global_batches {self.settings.global_batches} cannot be shared out among "
-                f"{self.accelerator.num_processes} processes; take a multiple of their number."
+                f"{self.learners} processes; take a multiple of their number."
             )
         self.parts = self._make_parts(init)
         self.sets = [build(table.spec, table.settings) for table in recipe.data]
@@ -95,8 +102,8 @@ class Trainer:
     @property
     def accumulate(self) -> int:
         """Batches of this process to an optimiser step."""
-        settings, processes = self.settings, self.accelerator.num_processes
-        return settings.global_batches // processes if settings.global_batches else settings.accumulate
+        settings = self.settings
+        return settings.global_batches // self.learners if settings.global_batches else settings.accumulate
 
     @property
     def is_main(self) -> bool:
@@ -133,7 +140,7 @@ class Trainer:
         """Yield videos drawn by another seed than training's."""
         batches = Batches(self.recipe.data, self.sets, seed=self.settings.seed + 1)
         for step in range(count):
-            video = batches[step].video
+            video = batches[step][0].video
             assert video is not None
             yield video.to(self.accelerator.device)
 
@@ -153,13 +160,17 @@ class Trainer:
         accelerator.init_trackers("train")
         batches, meter, saved = iter(self._loader()), Meter(), time.monotonic()
         shown = None if self.is_main else False
-        with stop_asked() as stop, progress("training", settings.steps, show=shown) as advance:
+        with (
+            attention_backend(settings.attention),
+            stop_asked() as stop,
+            progress("training", settings.steps, show=shown) as advance,
+        ):
             advance(state.step)
             while state.step < settings.steps and not self._any(stop()):
                 norm = self._learn(model, optimizers, batches, meter)
                 advance(1)
                 if state.step % settings.log_every == 0 or state.step == settings.steps:
-                    means, pace = meter.read(accelerator.num_processes)
+                    means, pace = meter.read(self.learners)
                     means = {name: self._mean(value) for name, value in means.items()}
                     self._log(means, pace, norm)
                     advance(0, loss=f"{sum(means.values()):.4f}", pace=f"{pace:.1f}/s")
@@ -193,7 +204,7 @@ class Trainer:
         return float(self.accelerator.reduce(there, "mean"))
 
     def _learn(
-        self, model: nn.Module, optimizers: Sequence[Any], batches: Iterator[Batch], meter: Meter
+        self, model: nn.Module, optimizers: Sequence[Any], batches: Iterator[list[Batch]], meter: Meter
     ) -> float:
         """Take one optimiser step and return the norm of the gradient."""
         settings, accelerator, state = self.settings, self.accelerator, self.state
@@ -202,7 +213,7 @@ class Trainer:
             with accelerator.autocast() if settings.shard else nullcontext():  # else `prepare` saw to it
                 losses = self._losses(model, batch, part)
             accelerator.backward(sum(losses.values()) / self.accumulate)
-            meter.add(losses, len(batch.text))
+            meter.add(losses, sum(len(one.text) for one in batch))
         norm = accelerator.clip_grad_norm_(self.objective.parameters(), settings.clip)
         factor = rate_factor(state.step, settings)
         for optimizer, rates in zip(optimizers, self.rates, strict=True):
@@ -214,29 +225,35 @@ class Trainer:
         state.step += 1
         return float(whole(norm))
 
-    def _losses(self, model: nn.Module, batch: Batch, part: int) -> dict[str, Tensor]:
-        place = self.accelerator.device
+    def _losses(self, model: nn.Module, batch: list[Batch], part: int) -> dict[str, Tensor]:
         number = self._numbers(self.state.step)[part]
         draw = (self.settings.seed, number, self._stream)
         seed = int(np.random.SeedSequence(draw).generate_state(1)[0])
         if "denoiser" not in self.settings.train:
-            assert batch.video is not None
-            torch.manual_seed(
-                seed
-            )  # what an autoencoder draws depends on the step alone, so resuming is exact
-            return model(batch.video.to(place))
-        if batch.latents is None:
-            assert batch.video is not None
-            with torch.no_grad(), self.accelerator.autocast():
-                latents = self.parts["autoencoder"].encode(batch.video.to(place)).float()
-        else:
-            latents = batch.latents.to(place)
-        return model(latents, batch.text, torch.Generator().manual_seed(seed))
+            video = batch[0].video
+            assert video is not None
+            torch.manual_seed(seed)  # what it draws depends on the step alone, so resuming is exact
+            return model(video.to(self.accelerator.device))
+        latents, texts = [self._latents(one) for one in batch], [one.text for one in batch]
+        chance = torch.Generator().manual_seed(seed)
+        with sequence_parallel(self.group):
+            if self.settings.pack:
+                return model(latents, texts, chance)
+            return model(latents[0], texts[0], chance)
+
+    def _latents(self, batch: Batch) -> Tensor:
+        place = self.accelerator.device
+        if batch.latents is not None:
+            return batch.latents.to(place)
+        assert batch.video is not None
+        with torch.no_grad(), self.accelerator.autocast():
+            return self.parts["autoencoder"].encode(batch.video.to(place)).float()
 
     def _loader(self) -> Any:
         caches = self._caches()
         settings = self.settings
-        batches = Batches(self.recipe.data, self.sets, seed=settings.seed, rank=self._stream, caches=caches)
+        draw = {"seed": settings.seed, "rank": self._stream, "budget": settings.tokens * settings.pack}
+        batches = Batches(self.recipe.data, self.sets, caches=caches, **draw)
         numbers = [
             number for step in range(self.state.step, settings.steps) for number in self._numbers(step)
         ]
@@ -244,16 +261,15 @@ class Trainer:
 
     def _numbers(self, step: int) -> range:
         """Return the numbers of the batches that this process learns from at a step."""
-        accelerator, together = self.accelerator, self.settings.global_batches
+        together = self.settings.global_batches
         if not together:
             return range(step * self.accumulate, (step + 1) * self.accumulate)
-        first = step * together + accelerator.process_index
-        return range(first, (step + 1) * together, accelerator.num_processes)
+        return range(step * together + self.learner, (step + 1) * together, self.learners)
 
     @property
     def _stream(self) -> int:
         """The stream of chance of this process: all share one where they share numbered batches out."""
-        return 0 if self.settings.global_batches else self.accelerator.process_index
+        return 0 if self.settings.global_batches else self.learner
 
     def _caches(self) -> dict[int, Cache]:
         """Return the filled caches of the data tables that want one."""
@@ -303,7 +319,7 @@ class Trainer:
             else:
                 prompts = list(self.settings.prompts) or ["", "a red circle"]
                 shown = self.pipeline()(prompts, seed=0, show_progress=False)
-        picture = _filmstrips(shown)
+        picture = filmstrips(shown)
         Video.from_numpy(picture[None], fps=1).save(path)
         tracker = self.accelerator.get_tracker("tensorboard", unwrap=True)
         if hasattr(tracker, "add_image"):
@@ -364,15 +380,6 @@ class Trainer:
         part = self.parts[kind]
         mark = f"{self.recipe.slots[kind].spec.name}-{digest(part.state_dict())}"
         part.config = part.config.replace(space=mark)
-
-
-def _filmstrips(videos: Sequence[Video], frames: int = 8) -> np.ndarray:
-    """Return one picture uint8 ``[H, W, 3]``: a row a video, at most so many of its frames side by side."""
-    rows = []
-    for video in videos:
-        chosen = np.linspace(0, len(video) - 1, min(frames, len(video))).round().astype(int)
-        rows.append(np.concatenate(list(video.numpy()[chosen]), axis=1))
-    return np.concatenate(rows, axis=0)
 
 
 def train(

@@ -7,10 +7,13 @@ import torch
 from torch import nn
 
 import vidgen
+from vidgen.config import Config
 from vidgen.errors import ConfigError
 from vidgen.interfaces import Condition, TextEmbedding
-from vidgen.train.config import TrainConfig
+from vidgen.nn import Segments, attention, attention_backend
+from vidgen.nn.attention import Loop
 from vidgen.nn.blocks import blocks_of
+from vidgen.train.config import TrainConfig
 from vidgen.train.memory import checkpoint_blocks
 
 
@@ -82,3 +85,24 @@ def test_without_blocks_it_says_so():
 def test_what_does_not_go_together_is_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         TrainConfig.from_dict(settings)
+
+
+def test_going_backward_a_block_sees_what_was_chosen_for_it():
+    class Block(nn.Module):
+        def forward(self, x):
+            return attention(x, x, x, Segments.of([1, 2, 3]))
+
+    seen = []
+
+    class Watched(Loop):
+        def packed(self, q, k, v, segments):
+            seen.append(len(seen))
+            return super().packed(q, k, v, segments)
+
+    holder = nn.Module()
+    holder.blocks = nn.ModuleList([Block()])
+    checkpoint_blocks(holder)
+    with attention_backend(Watched(Config())):
+        made = holder.blocks[0](torch.randn(1, 2, 6, 4, requires_grad=True))
+    made.sum().backward()
+    assert len(seen) == 2

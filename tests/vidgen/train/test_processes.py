@@ -137,6 +137,29 @@ def test_frozen_text_and_cached_data_stay_whole_beside_what_is_sharded(root):
     assert len(list((both / "latents").glob("*/*-*.safetensors"))) == 3
 
 
+@pytest.fixture(scope="module")
+def wide(root):
+    """The recipe at sizes of several tokens, for they are shared out; with given frames, so that times differ."""
+    (root / "wide").mkdir()
+    text = RECIPE.replace("2x16x16", "2x32x48").replace("1x16x16", "3x24x40")
+    text = text.replace("[train]", "[train]\ngiven = { none = 1.0, image = 1.0 }")
+    (root / "wide" / "recipe.toml").write_text(text)
+    return root / "wide"
+
+
+@pytest.mark.parametrize("options", [(), SHARD], ids=["whole", "sharded"])
+def test_two_processes_that_share_the_tokens_of_a_sample_learn_what_one_learns(options, wide):
+    if not (wide / "one").exists():
+        train(wide, "one")
+    name = "sharded" if options else "two"
+    check_same(train(wide, name, "--set", "train.sequence_parallel=2", *options, processes=2), wide / "one")
+
+
+def test_processes_that_make_no_groups_are_refused(wide):
+    with pytest.raises(AssertionError, match="want a multiple of 2 processes, not 1"):
+        train(wide, "alone", "--set", "train.sequence_parallel=2")
+
+
 def test_batches_that_cannot_be_shared_out_are_refused(root):
     with pytest.raises(AssertionError, match="take a multiple"):
         train(root, "three", "--set", "train.global_batches=3", processes=2)
