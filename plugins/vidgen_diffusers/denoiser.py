@@ -100,10 +100,10 @@ class DiffusersDenoiser(Denoiser, PublishedLayout):
             SizeError: When `prepared` is of another latent size.
         """
         self.check_prepared(x, prepared.size)
-        config, process, call = self.config, Process(self.config.process), CALLS[self.config.model]
-        told = process.told(time)
+        config, process, call = self.config, self.config.contract().process, CALLS[self.config.model]
+        told = Process(process).told(time)
         if config.backbone.reversed_time:
-            told = config.process.steps - told
+            told = process.steps - told
         latents = self._padded(x)
         if prepared.given is not None:
             latents = torch.cat([latents, prepared.given], dim=1)
@@ -146,7 +146,8 @@ class DiffusersDenoiser(Denoiser, PublishedLayout):
             )
         pad = nn.functional.pad
         tokens, mask = pad(tokens, (0, 0, 0, max(missing, 0))), pad(mask, (0, max(missing, 0)))
-        mask[:, 0] |= ~mask.any(dim=1)  # a prompt of no token reads one zero
+        if not config.backbone.reads_nothing:
+            mask[:, 0] |= ~mask.any(dim=1)  # a prompt of no token reads one zero
         pooled = text.pooled if config.pooled_width else None
         if pooled is None and config.pooled_width:
             raise ContractError(f"{config.model} reads a pooled text; choose a text encoder that gives one.")

@@ -53,7 +53,7 @@ class DiffusersDenoiserConfig(DenoiserConfig):
         """Check the arguments, and bring them into the one form."""
         known = self.backbone
         require(isinstance(self.options, Mapping), f"{self.model}: options must be a table of arguments.")
-        options = dict(Options(self.options))
+        options = {name: None if value == [] else value for name, value in Options(self.options).items()}
         own = (*known.defaults, "in_channels", "out_channels", known.text, *(known.pooled or ())[:1])
         for name, value in options.items():
             require(name in own, f"{self.model} of diffusers has no argument {name!r}.{closest(name, own)}")
@@ -200,6 +200,11 @@ class DiffusersDenoiserConfig(DenoiserConfig):
             changes["pixel_stride"] = (time, space, space)
         neighbours = {name: spec for name, spec in (("latent", latent), ("text", text)) if spec is not None}
         return DenoiserConfig.follow(self.replace(**changes), **neighbours)  # type: ignore[arg-type]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain data that `from_dict` reads back equal; in `options` an empty list is None, which TOML lacks."""
+        options = {name: [] if value is None else value for name, value in self.options.items()}
+        return {**DenoiserConfig.to_dict(self), "options": options}
 
     def forget(self) -> Self:
         """Return the configuration with all open again that `follow` fills."""

@@ -58,6 +58,7 @@ class Backbone:
         given: Channels, beside the given latents, that variants for given frames take as their mask; None where there
             are no such variants.
         frame_times: Whether it can be told a time for each latent frame.
+        reads_nothing: Whether a text of no token at all was among what it was trained on.
         only: Arguments that are implemented for one value (or one of a tuple of values) alone.
         ignored: What older files hold beside the arguments and the class does not read.
     """
@@ -74,6 +75,7 @@ class Backbone:
     reversed_time: bool = False
     given: int | None = None
     frame_times: bool = False
+    reads_nothing: bool = False
     only: Mapping[str, Any] = field(default_factory=dict)
     ignored: tuple[str, ...] = ()
 
@@ -244,6 +246,7 @@ BACKBONES: Mapping[str, Backbone] = {
         text="text_embed_dim",
         channels=(12, None),
         reversed_time=True,
+        reads_nothing=True,
     ),
     "SanaVideoTransformer3DModel": Backbone(
         defaults={

@@ -613,6 +613,14 @@ def test_what_does_not_go_together_is_refused(fields: dict[str, Any], message: s
         CONFIG(**fields)
 
 
+def test_arguments_that_are_none_stand_in_toml() -> None:
+    settings = CONFIG(options={"qk_norm": None})
+    data = settings.to_dict()
+    assert data["options"] == {"qk_norm": []}
+    assert CONFIG.from_dict(data) == settings
+    assert settings.arguments()["qk_norm"] is None
+
+
 def test_what_diffusers_refuses_is_said() -> None:
     options = {**SPEC.preset("tiny-hunyuan").options, "qk_norm": "nonsense"}
     with pytest.raises(ConfigError, match="diffusers cannot make a HunyuanVideoTransformer3DModel"):
