@@ -28,7 +28,9 @@ __all__ = [
     "check",
     "check_format",
     "default_sampling",
+    "nearest_size",
     "read_flags",
+    "read_guidance",
     "read_tables",
 ]
 
@@ -65,11 +67,7 @@ class Sampling(Config):
                 getattr(self, name) >= 1, f"Sampling.{name} must be at least 1, not {getattr(self, name)}."
             )
         require(self.fps > 0, f"Sampling.fps must be positive, not {self.fps}.")
-        if isinstance(self.guidance, (int, float)) and not isinstance(self.guidance, bool):
-            require(math.isfinite(self.guidance), f"Sampling.guidance must be finite, not {self.guidance}.")
-            object.__setattr__(self, "guidance", float(self.guidance))
-        else:
-            object.__setattr__(self, "guidance", choice_table("guider", self.guidance))
+        object.__setattr__(self, "guidance", read_guidance(self.guidance, "Sampling.guidance"))
         if self.refiner is not None:
             object.__setattr__(self, "refiner", choice_table("prompt_refiner", self.refiner))
 
@@ -270,12 +268,27 @@ class Recipe:
 
 def default_sampling(given: Mapping[str, Any], autoencoder: Slot, denoiser: Slot) -> Sampling:
     """Read the defaults of a call; sides of the video that are left out become such as the parts can make."""
-    sampling = Sampling.from_dict(given)
+    size = nearest_size(Sampling.from_dict(given).size, autoencoder, denoiser)
+    return Sampling.from_dict({**size._asdict(), **given})
+
+
+def nearest_size(size: Size, autoencoder: Slot, denoiser: Slot) -> Size:
+    """Return the size itself if the parts can make it, else the next smaller one that they can."""
     latent, most = autoencoder.contract().latent, denoiser.contract().max_latent
-    size = latent.nearest(sampling.size)[-1]
-    if most is not None:
-        size = Size(*map(min, size, latent.pixel_size(most)))
-    return sampling.replace(**{side: n for side, n in size._asdict().items() if side not in given})
+    near = latent.nearest(size)[-1]
+    return near if most is None else Size(*map(min, near, latent.pixel_size(most)))
+
+
+def read_guidance(value: Any, where: str) -> Any:
+    """Return what says how to guide as plain data: a scale, or a guider's table of a name and fields.
+
+    Raises:
+        ConfigError: For a scale that is not finite, and for what names no guider.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return choice_table("guider", value)
+    require(math.isfinite(value), f"{where} must be finite, not {value}.")
+    return float(value)
 
 
 def check_format(data: Mapping[str, Any]) -> None:

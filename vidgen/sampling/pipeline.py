@@ -16,7 +16,7 @@ from vidgen.config import Config
 from vidgen.contract import DenoiserConfig
 from vidgen.errors import ConfigError, ContractError, SizeError
 from vidgen.interfaces import Scheduler
-from vidgen.recipe import Recipe, Sampling, Slot, default_sampling
+from vidgen.recipe import Recipe, Sampling, Slot, default_sampling, nearest_size
 from vidgen.sampling.assembly import Place, assemble, save_slot
 from vidgen.sampling.device import place_of
 from vidgen.sampling.given import Given, Held, as_video
@@ -46,7 +46,8 @@ class Pipeline(System):
     def replace(self, *, foreign: bool = False, adapt: bool = False, **parts: Any) -> Pipeline:
         """Return a pipeline with other parts (names, configurations or live parts), the rest shared.
 
-        A denoiser with random weights follows its new neighbours; a trained one is checked against them.
+        A denoiser with random weights follows its new neighbours; a trained one is checked against them. A size to
+        sample that the new parts cannot make becomes the next smaller one that they can, unless `sampling` says it.
         """
         unknown = set(parts) - {*INTERFACES, "sampling"}
         if unknown:
@@ -56,7 +57,11 @@ class Pipeline(System):
         kept: dict[str, Any] = {kind: getattr(self, kind) for kind in INTERFACES}
         if "denoiser" not in parts and self.denoiser.origin == "random":
             kept["denoiser"] = cast("DenoiserConfig", self.recipe.denoiser.config).forget()
-        return compose(**{**kept, "sampling": self.sampling, **parts}, foreign=foreign, adapt=adapt)
+        made = compose(**{**kept, "sampling": self.sampling, **parts}, foreign=foreign, adapt=adapt)
+        if "sampling" not in parts:
+            size = nearest_size(made.sampling.size, made.recipe.autoencoder, made.recipe.denoiser)
+            made.recipe = replace(made.recipe, sampling=made.sampling.replace(**size._asdict()))
+        return made
 
     def save(self, folder: str | Path) -> Path:
         """Write ``recipe.toml`` and a folder for each part; an older pipeline there is replaced only at the very end.

@@ -15,7 +15,7 @@ import torch
 
 from vidgen.config import Config, config, require
 from vidgen.errors import ConfigError, RecipeError
-from vidgen.recipe import read_tables
+from vidgen.recipe import read_guidance, read_tables
 from vidgen.sampling.loading import load
 from vidgen.sampling.pipeline import Pipeline
 from vidgen.video import Video
@@ -37,7 +37,7 @@ class StageConfig(Config):
         width: Likewise.
         strength: How much `video-to-video` makes anew.
         steps: None for the model's default.
-        guidance: None for the model's default.
+        guidance: None for the model's default; else a scale, a guider's name, or a table with name and fields.
     """
 
     kind: Literal["text-to-image", "text-to-video", "image-to-video", "video-to-video"]
@@ -48,13 +48,15 @@ class StageConfig(Config):
     width: int | None = None
     strength: float = 0.5
     steps: int | None = None
-    guidance: float | None = None
+    guidance: Any = None
 
     def validate(self) -> None:
         """Check the ranges."""
         require(0 < self.strength <= 1, f"A stage's strength lies in (0, 1], not {self.strength}.")
         still = self.kind == "text-to-image"
         require(not still or self.frames in (None, 1), f"text-to-image makes 1 frame, not {self.frames}.")
+        if self.guidance is not None:
+            object.__setattr__(self, "guidance", read_guidance(self.guidance, "A stage's guidance"))
 
 
 CASCADE = (
@@ -98,8 +100,14 @@ class Chain:
             prompts: Other prompts, by the number of the stage.
             keep: A folder for what each stage makes, ``0-text-to-image.png``, ``1-image-to-video.mp4`` and so on.
             show_progress: None shows bars on a terminal.
-            **options: As in a call of a pipeline, for every stage: `negative`, `on_step`.
+            **options: As in a call of a pipeline, for every stage: `negative`, `refiner`, `on_step`.
+
+        Raises:
+            ConfigError: For a prompt of a stage that is not there.
         """
+        strange = [number for number in prompts or () if number not in range(len(self.stages))]
+        if strange:
+            raise ConfigError(f"There is no stage {strange[0]}; they count from 0 to {len(self.stages) - 1}.")
         made: Video | None = None
         seed = int(torch.randint(2**31, ()).item()) if seed is None else seed
         for number, (stage, pipe) in enumerate(zip(self.stages, self.pipes, strict=True)):

@@ -57,3 +57,36 @@ def test_a_refiner_rewrites_and_says_what_it_left_out(vidgen, tmp_path):
 def test_what_is_wrong_is_said_in_one_line(refused, tmp_path, options, says):
     assert says in refused("generate", "a red circle", *options, *QUICK, "-o", str(tmp_path / "out.mp4"))
     assert not list(tmp_path.iterdir())
+
+
+@pytest.fixture
+def stages(tmp_path):
+    path = tmp_path / "stages.toml"
+    stage = 'kind = "text-to-image"\nheight = 32\nwidth = 32\nsteps = 1\nguidance = "cfg-zero"\n'
+    path.write_text(f"[[stage]]\n{stage}[[stage]]\n{stage}")
+    return str(path)
+
+
+def test_a_chain_refines_its_prompts_and_each_stage_may_have_its_own(vidgen, tmp_path, stages):
+    options = ("--stages", stages, "--seed", "0", "--keep", str(tmp_path / "kept"))
+    own = ("--stage-prompt", "1=a tiny cobalt box", "--refiner", "kinetic", "-R", "background=navy")
+    result = vidgen("chain", "a big scarlet ball", *options, *own, "-o", str(tmp_path / "out.mp4"))
+    assert result.exit_code == 0, result.output
+    notes = Video.open(tmp_path / "out.mp4").metadata
+    assert notes["prompt"] == "a tiny cobalt box"
+    assert notes["refined"] == "a small blue square standing still on a navy background"
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (("--stage-prompt", "a ball"), "--stage-prompt reads N=PROMPT"),
+        (("--stage-prompt", "1="), "--stage-prompt reads N=PROMPT"),
+        (("--stage-prompt", "2=a ball"), "no stage 2; they count from 0 to 1"),
+        (("--refiner", "kinetics"), "Did you mean 'kinetic'"),
+        (("-R", "size=small"), "-R sets fields of --refiner"),
+    ],
+)
+def test_what_is_wrong_with_a_chain_is_said_in_one_line(refused, tmp_path, stages, options, says):
+    out = str(tmp_path / "out.mp4")
+    assert says in refused("chain", "a red circle", "--stages", stages, *options, "-o", out)

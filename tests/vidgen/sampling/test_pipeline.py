@@ -130,6 +130,27 @@ def test_replace_swaps_by_name_and_keeps_the_rest(pipe):
         pipe.replace(schedular="heun")
 
 
+@pytest.mark.parametrize(
+    ("first", "wanted", "autoencoder", "size"),
+    [
+        ("wf-vae/tiny", (17, 64, 64), "videogpt-vqvae/tiny", (16, 64, 64)),  # no first frame alone
+        ("videogpt-vqvae/tiny", (12, 68, 60), "sora-vae/tiny", (9, 64, 56)),
+        ("wf-vae/tiny", (5, 64, 64), "kl-vae/tiny", (5, 64, 64)),
+    ],
+)
+def test_replace_keeps_no_size_that_the_new_parts_cannot_make(first, wanted, autoencoder, size):
+    sampling = {**dict(zip(("frames", "height", "width"), wanted, strict=True)), "steps": 1, "fps": 8.0}
+    pipe = vidgen.compose(**{**PARTS, "autoencoder": first}, sampling=sampling)
+    other = pipe.replace(autoencoder=autoencoder)
+    assert other.sampling == pipe.sampling.replace(
+        **dict(zip(("frames", "height", "width"), size, strict=True))
+    )
+    assert other.autoencoder.latent.fits(other.sampling.size)
+    assert pipe.sampling.size == wanted
+    said = pipe.replace(autoencoder=autoencoder, sampling=pipe.sampling)  # what is said is kept
+    assert said.sampling.size == wanted
+
+
 def test_an_untrained_denoiser_follows_its_neighbours():
     pipe = vidgen.compose(**{**PARTS, "text_encoder": "bytes/tiny"})
     assert pipe.denoiser.config.text_width == pipe.text_encoder.text.width

@@ -56,6 +56,30 @@ def test_every_stage_may_have_a_prompt_and_a_model_of_its_own(tmp_path):
     chain.pipes = tuple(map(Watched, chain.pipes))
     chain("a ball", prompts={2: "a cube"}, seed=0, show_progress=False)
     assert seen == ["a ball", "a ball, slowly", "a cube"]
+    with pytest.raises(ConfigError, match="no stage 3; they count from 0 to 2"):
+        chain("a ball", prompts={3: "a cube"})
+
+
+def test_a_stage_is_guided_as_a_call_is(tmp_path):
+    guided = [1, "cfg-zero", {"name": "cfg-interval", "scale": 5, "high": 0.8}]
+    read = [vidgen.StageConfig(kind="text-to-video", guidance=one).guidance for one in guided]
+    assert read[0] == 1.0
+    assert [one["name"] for one in read[1:]] == ["cfg-zero", "cfg-interval"]
+    assert (read[2]["scale"], read[2]["high"]) == (5.0, 0.8)
+    path = tmp_path / "stages.toml"
+    path.write_text(
+        '[[stage]]\nkind = "text-to-image"\nheight = 32\nwidth = 32\nsteps = 2\n'
+        'guidance = { name = "cfg-interval", low = 0.0001, high = 0.001 }\n'
+    )
+    made = vidgen.chain(path)(PROMPT, seed=0, show_progress=False)
+    assert made.metadata["evaluations"] == 2  # no time lies in the interval
+    alone = vidgen.load()(
+        PROMPT, frames=1, height=32, width=32, steps=2, guidance=1, seed=0, show_progress=False
+    )
+    assert np.array_equal(made.numpy(), alone.numpy())
+    for wrong, words in ((float("nan"), "finite"), ("cfg-intervall", "cfg-interval"), (True, "guider")):
+        with pytest.raises(vidgen.errors.VidgenError, match=words):
+            vidgen.StageConfig(kind="text-to-video", guidance=wrong)
 
 
 def test_more_frames_are_blended_and_last_as_long():
