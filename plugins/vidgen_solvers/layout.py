@@ -16,7 +16,7 @@ from typing import Any, cast
 from vidgen.config import Config
 from vidgen.errors import ConfigError, closest
 from vidgen.layout import PublishedScheduler, SchedulerLayout
-from vidgen.process import Prediction, ProcessSpec
+from vidgen.process import ProcessSpec
 from vidgen.recipe import Slot
 from vidgen_solvers.config import GRID_OPTIONS, SolverConfig
 from vidgen_solvers.grid_config import BELOW_ONE, ShiftedGridConfig, TableGridConfig
@@ -25,7 +25,12 @@ from vidgen_solvers.layout_settings import DEFAULTS
 __all__ = ["DiffusersScheduler"]
 
 SCHEDULES = {"linear": "vp-linear", "scaled_linear": "vp-scaled-linear", "squaredcos_cap_v2": "vp-cosine"}
-PREDICTIONS = {"epsilon": "epsilon", "sample": "sample", "v_prediction": "v", "flow_prediction": "flow"}
+PREDICTIONS: dict[str, Any] = {
+    "epsilon": "epsilon",
+    "sample": "sample",
+    "v_prediction": "v",
+    "flow_prediction": "flow",
+}
 RESPACED = {
     "use_karras_sigmas": "karras",
     "use_exponential_sigmas": "exponential",
@@ -169,6 +174,8 @@ def _table(given: Settings) -> PublishedScheduler:
     ratios = multistep or name.startswith(("Euler", "Heun"))  # these work in sigma / alpha
     spacing = _only(given, "timestep_spacing", "leading", "trailing", "linspace")
     respaced = _respaced(given)
+    if respaced:  # the spacing would reach between the last two entries, which are worlds apart
+        _only(given, "rescale_betas_zero_snr", False)
     places = TableGridConfig.from_dict(
         {
             "spacing": spacing,
@@ -198,7 +205,7 @@ def _table(given: Settings) -> PublishedScheduler:
             fields["end"] = 1 / (len(process.table) or process.steps)
     if ratios and not multistep and spacing != "leading":
         fields["begin"] = "sigma"
-    prediction = cast("Prediction", PREDICTIONS[given["prediction_type"]])
+    prediction = PREDICTIONS[given["prediction_type"]]
     return PublishedScheduler(_slot(solver, "table", places, **fields), process, prediction)
 
 
@@ -255,7 +262,7 @@ def _flow(given: Settings) -> PublishedScheduler:
     return PublishedScheduler(
         _slot(solver, "shifted", ShiftedGridConfig.from_dict(places), begin="unit", **fields),
         ProcessSpec(steps=entries, told="exact" if matching else "down"),
-        cast("Prediction", PREDICTIONS[prediction]),
+        PREDICTIONS[prediction],
         inverted=bool(given.get("invert_sigmas")),
     )
 

@@ -35,10 +35,15 @@ class TableGrid:
             raise ConfigError(f"{steps} steps are more than the table's {entries} entries allow; take fewer.")
         index = self.entries(entries, steps)
         t = process.index_to_time(index)
-        if self.config.respaced != "no" or not bool((index == index.round()).all()):
-            t = process.time_of_log_snr(-self._ratios(process, index, entries).log())
-        if start < t[0] or end >= t[-1]:
-            t = end + t * ((min(start, float(t[0])) - end) / t[0])
+        between = (
+            index != index.round() if self.config.respaced == "no" else torch.ones(steps, dtype=torch.bool)
+        )
+        if bool(between.any()):
+            t = torch.where(between, process.time_of_log_snr(-self._ratios(process, index, entries).log()), t)
+        if start < 1 or end >= t[-1]:
+            first = start if start < 1 else float(t[0])
+            t = end + t * ((first - end) / t[0])
+            t[0] = first
         return torch.cat((t, t.new_tensor([end])))
 
     def entries(self, entries: int, steps: int) -> Tensor:
