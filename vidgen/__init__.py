@@ -46,6 +46,7 @@ _HOMES = {
     "vidgen.creation": ("create",),
     "vidgen.registration": ("register",),
     "vidgen.registry": ("find", "list_components", "plugins"),
+    "vidgen.sampling.export": ("export",),
     "vidgen.sampling.loading": ("load",),
     "vidgen.sampling.pipeline": ("Pipeline", "compose"),
     "vidgen.sampling.stages": ("Chain", "StageConfig", "chain"),

@@ -43,8 +43,10 @@ CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 @contextlib.contextmanager
-def atomic_folder(folder: str | Path) -> Iterator[Path]:
+def atomic_folder(folder: str | Path, *signs: str) -> Iterator[Path]:
     """Write a whole folder under a temporary name beside it, then put it in place.
+
+    Only a folder that holds one of the signs (``config.json``, ``recipe.toml``, or further file names) is replaced.
 
     A failure or a kill on the way leaves the old folder as it was (see `recover_folder` for a kill between the two
     renames at the end).
@@ -54,7 +56,7 @@ def atomic_folder(folder: str | Path) -> Iterator[Path]:
     """
     folder = Path(folder)
     recover_folder(folder)
-    ours = (folder / CONFIG).exists() or (folder / "recipe.toml").exists()
+    ours = any((folder / name).exists() for name in (CONFIG, "recipe.toml", *signs))
     if folder.exists() and not ours and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(
             f"{folder} exists and was not written by vidgen; choose another folder or remove it."

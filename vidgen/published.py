@@ -113,7 +113,7 @@ def load_published(
     dtype: torch.dtype | None = None,
     **changes: Any,
 ) -> Any:
-    """Read a part from a folder in its system's published layout, strictly, in little more memory than its weights take.
+    """Read a part from a folder in its system's published layout, strictly; memory is needed but once.
 
     Args:
         kind: One of the four interfaces.

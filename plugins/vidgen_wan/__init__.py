@@ -1,4 +1,4 @@
-"""Wan 2.1 and 2.2: a causal video autoencoder, a transformer that reads the text by cross-attention, and its experts."""
+"""Wan 2.1 and 2.2: a causal video autoencoder, a transformer that reads text and images, and its experts."""
 
 from __future__ import annotations
 
@@ -36,6 +36,14 @@ def vidgen_components() -> list[ComponentSpec]:
             config=config.ExpertsConfig,
             summary="Two denoisers: one where it is noisy, one where it is clean (Wan 2.2).",
             presets=presets.EXPERTS,
+        ),
+        ComponentSpec(
+            kind="text_encoder",
+            name="text-and-image",
+            target="vidgen_wan.text_and_image:TextAndImage",
+            config=config.TextAndImageConfig,
+            summary="Any text encoder, with CLIP's encoder of images beside it (Wan 2.1 from an image).",
+            presets=presets.TEXT_AND_IMAGE,
         ),
         ComponentSpec(
             kind="pipeline_layout",

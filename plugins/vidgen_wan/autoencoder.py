@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from vidgen import KLAutoencoder, PublishedLayout
-from vidgen.interfaces import moments
+from vidgen.interfaces.normalised import moments
 from vidgen_wan.causal import (
     AttentionBlock,
     CausalConv3d,
@@ -99,7 +99,9 @@ class Decoder(nn.Module):
         self.mid_block = Middle(widths[0])
         self.up_blocks = nn.ModuleList(
             UpBlock(inputs if level == 0 else inputs // 2, outputs, config.depth, time)
-            for level, ((inputs, outputs), time) in enumerate(zip(itertools.pairwise(widths), times, strict=True))
+            for level, ((inputs, outputs), time) in enumerate(
+                zip(itertools.pairwise(widths), times, strict=True)
+            )
         )
         self.norm_out = RMSNorm(widths[-1])
         self.conv_out = CausalConv3d(widths[-1], 3, 3)
@@ -141,7 +143,9 @@ class WanAutoencoder(KLAutoencoder, PublishedLayout):
         ends = [*range(1, video.shape[2], stride * self.piece), video.shape[2]]
         if torch.is_grad_enabled():
             ends = ends[-1:]
-        made = [self._moments(video[:, :, a:b], past) for a, b in itertools.pairwise([0, *dict.fromkeys(ends)])]
+        made = [
+            self._moments(video[:, :, a:b], past) for a, b in itertools.pairwise([0, *dict.fromkeys(ends)])
+        ]
         return moments(torch.cat(made, dim=2))
 
     def pixels(self, raw: Tensor) -> Tensor:
@@ -187,7 +191,9 @@ class WanAutoencoder(KLAutoencoder, PublishedLayout):
         return made
 
     def _moments(self, video: Tensor, past: Past) -> Tensor:
-        return self.quant_conv(self.encoder(video.contiguous(memory_format=torch.channels_last_3d), past), past)
+        return self.quant_conv(
+            self.encoder(video.contiguous(memory_format=torch.channels_last_3d), past), past
+        )
 
     def _frames(self, raw: Tensor, past: Past) -> Tensor:
         raw = raw.contiguous(memory_format=torch.channels_last_3d)

@@ -1,7 +1,7 @@
 """Modules of Wan's autoencoder: convolutions that see no future, and clips that go through them in pieces.
 
-A clip always goes through with a `Past`, in which modules keep what they need of it; so the whole clip, pieces of it and
-a stream of unknown length are one computation. Tensor names are those of diffusers' ``AutoencoderKLWan``.
+A clip always goes through with a `Past`, in which modules keep what they need of it; so the whole clip, pieces of it
+and a stream of unknown length are one computation. Tensor names are those of diffusers' ``AutoencoderKLWan``.
 Wan 2.1, https://arxiv.org/abs/2503.20314. Letters: B batch, C channels, T frames.
 """
 
@@ -54,7 +54,7 @@ class CausalConv3d(nn.Conv3d):
         super().__init__(inputs, outputs, (time, high, wide), padding=(0, high // 2, wide // 2))
         self.reach = time - 1
 
-    def forward(self, x: Tensor, past: Past) -> Tensor:
+    def forward(self, x: Tensor, past: Past) -> Tensor:  # type: ignore[override]  # it has a past
         """Map ``[B, C, T, H, W]`` that follow what went through before."""
         if self.reach == 0:
             return super().forward(x)
@@ -94,14 +94,15 @@ class RMSNorm(nn.Module):
         self.gamma = nn.Parameter(torch.ones(channels, *[1] * axes))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``[B, C, ...]``, in float32 inside."""
-        wide = x.float()
+        """Normalise ``[B, C, ...]``, at least in float32 inside."""
+        wide = x.to(torch.promote_types(x.dtype, torch.float32))
         size = torch.linalg.vector_norm(wide, dim=1, keepdim=True).clamp(min=1e-12)
         return (wide * (x.shape[1] ** 0.5 / size)).to(x.dtype) * self.gamma
 
     def write(self, x: Tensor, place: Tensor) -> None:
         """Write the normalised ``x``, then its SiLU, into `place`; without gradients."""
-        size = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=torch.float32).clamp_(min=1e-12)
+        wide = torch.promote_types(x.dtype, torch.float32)
+        size = torch.linalg.vector_norm(x, dim=1, keepdim=True, dtype=wide).clamp_(min=1e-12)
         torch.mul(x, size.reciprocal_().mul_(x.shape[1] ** 0.5).to(x.dtype), out=place)
         functional.silu(place.mul_(self.gamma), inplace=True)
 
@@ -155,9 +156,7 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int, *, time: bool) -> None:
         super().__init__()
-        self.resample = nn.Sequential(
-            nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(channels, channels, 3, stride=2)
-        )
+        self.resample = nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(channels, channels, 3, stride=2))
         self.time_conv = nn.Conv3d(channels, channels, (3, 1, 1), stride=(2, 1, 1)) if time else None
 
     def forward(self, x: Tensor, past: Past) -> Tensor:

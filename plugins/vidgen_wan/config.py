@@ -13,13 +13,15 @@ from vidgen.contract import (
     DenoiserContract,
     KLAutoencoderConfig,
     LatentSpec,
+    TextEncoderConfig,
+    TextEncoderContract,
 )
 from vidgen.layout import LayoutConfig
 from vidgen.published import translate
 from vidgen.recipe import Slot
 from vidgen.size import Size
 
-__all__ = ["ExpertsConfig", "WanAutoencoderConfig", "WanConfig", "WanLayoutConfig"]
+__all__ = ["ExpertsConfig", "TextAndImageConfig", "WanAutoencoderConfig", "WanConfig", "WanLayoutConfig"]
 
 MEAN = (
     -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
@@ -62,8 +64,6 @@ class WanAutoencoderConfig(KLAutoencoderConfig):
             times == levels - 1,
             f"WanAutoencoderConfig.time_levels wants one entry less than multiples: {levels - 1}, not {times}.",
         )
-        wide = (self.decoder_width or self.width) * self.multiples[-1]
-        require(wide % 2 == 0, f"WanAutoencoderConfig: the decoder halves its {wide} channels; make them even.")
         KLAutoencoderConfig.validate(self)
 
     def contract(self) -> AutoencoderContract:
@@ -139,7 +139,7 @@ class WanConfig(DenoiserConfig):
         epsilon: Of the norms.
         cross_norm: Whether the text is read from normalised tokens.
         places: Most tokens along an axis.
-        given: Whether frames are handed in as further channels: ``frames`` (their latents and a mask a frame) or ``none``.
+        given: Whether frames are handed in as further channels: ``frames`` (latents and a mask a frame) or ``none``.
         image_width: Width of the tokens of an image; None where none are read.
         image_places: Tokens of the images together, where they have learned positions.
         frame_times: Whether each latent frame may have a time of its own (Wan 2.2, 5B).
@@ -192,7 +192,9 @@ class WanConfig(DenoiserConfig):
         """Read the fields of diffusers' ``WanTransformer3DModel``, or of the original ``WanModel``."""
         require(bool(data), "Wan's sizes stand in config.json; put it beside the weights.")
         if "dim" in data:
-            fields = translate({**ORIGINAL_DEFAULTS, **data}, ORIGINAL, only=ORIGINAL_ONLY, ignored=ORIGINAL_IGNORED)
+            fields = translate(
+                {**ORIGINAL_DEFAULTS, **data}, ORIGINAL, only=ORIGINAL_ONLY, ignored=ORIGINAL_IGNORED
+            )
             kind = fields.pop("model_type")
             fields["head_width"] = fields.pop("width") // fields["heads"]
             tokens = kind in ("i2v", "flf2v") and any("img_emb" in name for name in tensors)
@@ -223,7 +225,9 @@ class WanConfig(DenoiserConfig):
         width = self.heads * self.head_width
         return {
             "_class_name": "WanTransformer3DModel",
-            **{theirs: plain[ours] for theirs, ours in NAMES.items() if ours in plain and ours not in special},
+            **{
+                theirs: plain[ours] for theirs, ours in NAMES.items() if ours in plain and ours not in special
+            },
             "in_channels": channels if self.given == "none" else 2 * channels + 4,
             "out_channels": channels,
             "qk_norm": "rms_norm_across_heads",
@@ -319,7 +323,9 @@ class ExpertsConfig(DenoiserConfig):
 
     def validate(self) -> None:
         """Check the range and the forms; the names are looked up when the contract is asked for."""
-        require(0 < self.boundary < 1, f"ExpertsConfig.boundary must lie between 0 and 1, not {self.boundary}.")
+        require(
+            0 < self.boundary < 1, f"ExpertsConfig.boundary must lie between 0 and 1, not {self.boundary}."
+        )
         for name in ("high", "low"):
             value = getattr(self, name)
             if isinstance(value, (Config, Slot)):
@@ -356,6 +362,62 @@ class ExpertsConfig(DenoiserConfig):
 
 SHARED = tuple(name for name in DenoiserConfig().to_dict())
 """What the pair knows of its neighbours and hands to both."""
+
+
+@config
+class TextAndImageConfig(TextEncoderConfig):
+    """Settings of `text-and-image`.
+
+    Attributes:
+        text: The text encoder: a name, or a table with name, preset, weights or config.
+        source: A folder with ``image_encoder`` and ``image_processor``; empty for random weights.
+        pretrained: Load the weights of the encoder of images from there.
+        width: Width of its tokens; this and the next are those of random weights.
+        layers: Its blocks.
+        heads: Its attention heads.
+        hidden: Width inside its perceptrons.
+        side: Pixels of the square that pictures are brought to.
+        patch: Pixels of a token's side.
+        activation: Inside its perceptrons.
+    """
+
+    text: Any = "t5"
+    source: str = ""
+    pretrained: bool = False
+    width: int = 1280
+    layers: int = 32
+    heads: int = 16
+    hidden: int = 5120
+    side: int = 224
+    patch: int = 14
+    activation: Literal["gelu", "quick_gelu"] = "gelu"
+
+    def validate(self) -> None:
+        """Check the ranges and forms."""
+        for name in ("width", "layers", "heads", "hidden", "side", "patch"):
+            require(getattr(self, name) >= 1, f"TextAndImageConfig.{name} must be at least 1.")
+        require(self.layers >= 2, "TextAndImageConfig.layers must be at least 2: the last but one is read.")
+        require(
+            bool(self.source) or not self.pretrained,
+            "TextAndImageConfig.pretrained needs a source: a folder with image_encoder.",
+        )
+        if isinstance(self.text, (Config, Slot)):
+            object.__setattr__(self, "text", Slot.read("text_encoder", self.text).to_dict())
+        require(
+            isinstance(self.text, (str, Mapping)),
+            f"TextAndImageConfig.text is a name, a table or a configuration, not {self.text!r}.",
+        )
+
+    @property
+    def text_slot(self) -> Slot:
+        """The encoder of text."""
+        return Slot.read("text_encoder", self.text)
+
+    def contract(self) -> TextEncoderContract:
+        """Return what the encoder of text declares."""
+        declared = self.text_slot.contract()
+        text = declared.text
+        return TextEncoderContract(text=replace(text, space=self.space or text.space))
 
 
 @config

@@ -118,10 +118,13 @@ class Wan(Denoiser, PublishedLayout):
         """
         x, channels = inputs["hidden_states"], self.config.latent_channels or 0
         given = x[:, channels:] if x.shape[1] > channels else None
+        image = inputs.get("encoder_hidden_states_image")
+        if image is not None and self.config.image_places is not None:  # published are two images one after another
+            image = rearrange(image, "(b images) n d -> b (images n) d", b=len(x))
         prepared = self._prepared(
             inputs["encoder_hidden_states"],
             None,
-            inputs.get("encoder_hidden_states_image"),
+            image,
             given,
             Size(*x.shape[2:]),
         )
@@ -155,13 +158,11 @@ class Wan(Denoiser, PublishedLayout):
         shift, scale = (self.scale_shift_table.float() + embedded[:, :, None].float()).unbind(2)
         made = self.proj_out(modulated(x, shift, scale, self.config.epsilon))
         p, q, r = self.config.patch
-        made = rearrange(
-            made, "b (t h w) (p q r c) -> b c (t p) (h q) (w r)", t=t, h=h, w=w, p=p, q=q, r=r
-        )
+        made = rearrange(made, "b (t h w) (p q r c) -> b c (t p) (h q) (w r)", t=t, h=h, w=w, p=p, q=q, r=r)
         return made[:, :, : prepared.size.frames, : prepared.size.height, : prepared.size.width]
 
     def _time(self, told: Tensor, grid: Size) -> tuple[Tensor, Tensor]:
-        """Return the modulation ``[B, 1 or L, 6, D]`` and the embedding ``[B, 1 or L, D]`` of what is told of the time."""
+        """Return the modulation ``[B, 1 or L, 6, D]`` and the embedding ``[B, 1 or L, D]`` of the told time."""
         embedder = self.condition_embedder["time_embedder"]
         single = told.ndim == 1
         told = told[:, None] if single else told

@@ -57,8 +57,8 @@ class Experts(Denoiser):
         if bool(late.all()) or not bool(late.any()):
             name = "high" if bool(late.all()) else "low"
             return self._expert(name)(x, time, self._prepare(name, prepared))
-        both = [self._expert(name)(x, time, self._prepare(name, prepared)).value for name in ("high", "low")]
-        return Prediction(torch.where(late[:, None, None, None, None], *both))
+        high, low = (self._expert(name)(x, time, self._prepare(name, prepared)) for name in ("high", "low"))
+        return Prediction(torch.where(late[:, None, None, None, None], high.value, low.value))
 
     def _expert(self, name: str) -> Denoiser:
         return self.high if name == "high" else self.low

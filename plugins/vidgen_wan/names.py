@@ -21,12 +21,13 @@ BLOCK = {
 
 def autoencoder_names(names: Collection[str], config: WanAutoencoderConfig) -> Mapping[str, str]:
     """Return our name of each of the original autoencoder's names."""
-    levels, steps = len(config.multiples), {}
+    levels = len(config.multiples)
+    steps: list[str] = []
     for level in range(levels):
         for number in range(config.depth + 1):
-            steps[len(steps)] = f"up_blocks.{level}.resnets.{number}"
+            steps.append(f"up_blocks.{level}.resnets.{number}")
         if level < levels - 1:
-            steps[len(steps)] = f"up_blocks.{level}.upsamplers.0"
+            steps.append(f"up_blocks.{level}.upsamplers.0")
     middle = {"0": "resnets.0", "1": "attentions.0", "2": "resnets.1"}
     made = {}
     for name in names:
@@ -47,12 +48,19 @@ def autoencoder_names(names: Collection[str], config: WanAutoencoderConfig) -> M
             made[name] = f"{side}.mid_block.{middle[number]}.{inner}"
         elif group == "downsamples":
             made[name] = f"encoder.down_blocks.{number}.{inner}"
-        elif group == "upsamples" and int(number) in steps:
+        elif group == "upsamples" and int(number) < len(steps):
             made[name] = f"decoder.{steps[int(number)]}.{inner}"
     return made
 
 
-ATTENTION = {"q": "to_q", "k": "to_k", "v": "to_v", "o": "to_out.0", "k_img": "add_k_proj", "v_img": "add_v_proj"}
+ATTENTION = {
+    "q": "to_q",
+    "k": "to_k",
+    "v": "to_v",
+    "o": "to_out.0",
+    "k_img": "add_k_proj",
+    "v_img": "add_v_proj",
+}
 DENOISER = (
     (r"text_embedding\.0", "condition_embedder.text_embedder.linear_1"),
     (r"text_embedding\.2", "condition_embedder.text_embedder.linear_2"),
@@ -74,7 +82,7 @@ INSIDE = (
     (r"modulation", "scale_shift_table"),
     (r"norm3", "norm2"),
 )
-"""Beginnings of names inside a block. The original counts its norms otherwise: its third is the text's, here the second."""
+"""Beginnings of names inside a block; the original's third norm is our second, the one before the text."""
 
 
 def denoiser_names(names: Collection[str]) -> Mapping[str, str]:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
-from vidgen_wan.config import MEAN, STD, ExpertsConfig, WanAutoencoderConfig, WanConfig, WanLayoutConfig
+from vidgen_wan.config import (
+    MEAN,
+    STD,
+    ExpertsConfig,
+    TextAndImageConfig,
+    WanAutoencoderConfig,
+    WanConfig,
+    WanLayoutConfig,
+)
 
-__all__ = ["EXPERTS", "LAYOUT", "WAN", "WAN_VAE"]
+__all__ = ["EXPERTS", "LAYOUT", "TEXT_AND_IMAGE", "WAN", "WAN_VAE"]
 
 WAN_VAE: dict[str, WanAutoencoderConfig] = {
     "2.1": WanAutoencoderConfig(
@@ -38,3 +46,8 @@ EXPERTS: dict[str, ExpertsConfig] = {
 }
 
 LAYOUT: dict[str, WanLayoutConfig] = {"tiny": WanLayoutConfig()}
+
+TEXT_AND_IMAGE: dict[str, TextAndImageConfig] = {
+    "wan-2.1": TextAndImageConfig(text={"name": "t5", "preset": "umt5-xxl"}),
+    "tiny": TextAndImageConfig(text="t5/tiny", width=16, layers=2, heads=2, hidden=32, side=32, patch=16),
+}

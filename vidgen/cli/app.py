@@ -18,6 +18,7 @@ from vidgen.cli import (
     combine,
     conform,
     doctor,
+    export,
     generate,
     parts,
     reconstruct,
@@ -135,7 +136,20 @@ def start(
         print(context.get_help())
 
 
-for group in (parts, doctor, combine, generate, chain, reconstruct, stats, cache, train, conform, scaffold):
+for group in (
+    parts,
+    doctor,
+    combine,
+    generate,
+    chain,
+    reconstruct,
+    stats,
+    cache,
+    train,
+    conform,
+    scaffold,
+    export,
+):
     group.add_to(app)
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from vidgen.contract import TextEncoderConfig, TextSpec
+from vidgen.errors import ContractError
 from vidgen.interfaces.summary import summarise
 
 __all__ = ["TextEmbedding", "TextEncoder"]
@@ -80,3 +81,23 @@ class TextEncoder(nn.Module, ABC):
     @abstractmethod
     def encode(self, prompts: Sequence[str]) -> TextEmbedding:
         """Encode B prompts; an empty prompt is one too. Too long ones are cut with a `UserWarning`."""
+
+    @property
+    def negative_follows(self) -> bool:
+        """Whether how a negative prompt is read depends on the prompt beside it (see `beside`); not by default."""
+        return False
+
+    def beside(self, negative: TextEmbedding, prompt: TextEmbedding) -> TextEmbedding:
+        """Return a negative prompt's embedding as it is read beside a prompt's; as it is by default."""
+        return negative
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Return tokens ``[B, N, D]`` of some pictures each, ``[B, pictures, 3, H, W]`` in [-1, 1].
+
+        Raises:
+            ContractError: From encoders of text alone, as by default.
+        """
+        raise ContractError(
+            f"{type(self).__name__} reads no images, and the denoiser wants an image's tokens; "
+            "take a text encoder that does, such as the one of the folder that the denoiser came from."
+        )

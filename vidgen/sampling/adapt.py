@@ -39,6 +39,15 @@ class AdaptedTextEncoder(TextEncoder):
         text = self.inner.encode(prompts)
         return TextEmbedding(self.adapter(text.tokens), text.text_mask, text.pooled)
 
+    @property
+    def negative_follows(self) -> bool:
+        """The inner part's."""
+        return self.inner.negative_follows
+
+    def beside(self, negative: TextEmbedding, prompt: TextEmbedding) -> TextEmbedding:
+        """Let the inner part choose among the projected tokens."""
+        return self.inner.beside(negative, prompt)
+
 
 class AdaptedDenoiser(Denoiser):
     """A denoiser between two linear maps: from the latents' channels to its own and back."""

@@ -17,7 +17,7 @@ from vidgen.errors import ContractError
 from vidgen.interfaces import TextEncoder
 from vidgen.parts import build
 from vidgen.recipe import Recipe, Slot
-from vidgen.sampling.adapt import adapted
+from vidgen.sampling.adapt import AdaptedDenoiser, AdaptedTextEncoder, adapted
 from vidgen.spec import INTERFACES
 from vidgen.trained import load_trained
 
@@ -112,7 +112,8 @@ def save_slot(part: nn.Module, folder: Path, slot: Slot) -> None:
     from safetensors.torch import save_file
 
     folder.mkdir()
-    save_part(getattr(part, "inner", part), folder, slot.spec)
-    adapter = getattr(part, "adapter", None)
-    if isinstance(adapter, nn.Module):
-        save_file(adapter.state_dict(), folder / ADAPTER)
+    if isinstance(part, (AdaptedDenoiser, AdaptedTextEncoder)):
+        save_part(part.inner, folder, slot.spec)
+        save_file(part.adapter.state_dict(), folder / ADAPTER)
+    else:
+        save_part(part, folder, slot.spec)

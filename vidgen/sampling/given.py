@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from einops import rearrange
 from PIL import Image
 from torch import Tensor
 
@@ -130,6 +131,25 @@ class Given:
         strides = (latent.time_stride, latent.space_stride, latent.space_stride)
         return torch.nn.functional.avg_pool3d(mask, strides, strides)
 
+    def frame_masks(self, latent: LatentSpec) -> Tensor:
+        """Return which frames of each latent are given, ``[stride, t, h, w]``; a first frame of its own fills all."""
+        mask = self.mask.float()
+        head = latent.time_stride - 1 if latent.frame_rule == "causal" else 0
+        mask = torch.cat([mask[:, :1].expand(-1, head, -1, -1), mask], dim=1)
+        side = latent.space_stride
+        whole = torch.nn.functional.avg_pool3d(mask, (1, side, side)) == 1
+        return rearrange(whole.float(), "1 (t s) h w -> s t h w", s=latent.time_stride)
+
+    def pictures(self) -> Tensor:
+        """Return the first given frame, and the last one where the video's end is given too, ``[N, 3, H, W]``."""
+        there = self.mask.flatten(2).any(dim=2)[0].nonzero()[:, 0].tolist()
+        ends = (
+            [there[0]]
+            if there[-1] != self.mask.shape[1] - 1 or there[0] == there[-1]
+            else [there[0], there[-1]]
+        )
+        return self.video[:, ends].transpose(0, 1)
+
     def waits(self, latent: LatentSpec) -> bool:
         """Return whether the latents of what is given depend on what is not: under a causal rule, on earlier frames."""
         whole = self.mask.flatten(2).all(dim=2)[0]
@@ -146,13 +166,22 @@ class Held:
         givens: One a sample, all of one size.
         autoencoder: What folds them.
         place: Where the denoiser works.
+        grey: The denoiser reads them from channels of its own, with grey in between, and makes them anew itself.
     """
 
-    def __init__(self, givens: list[Given], autoencoder: VideoAutoencoder, place: torch.device) -> None:
-        self.givens, self.autoencoder, self.place = givens, autoencoder, place
+    def __init__(
+        self,
+        givens: list[Given],
+        autoencoder: VideoAutoencoder,
+        place: torch.device,
+        *,
+        grey: bool = False,
+    ) -> None:
+        self.givens, self.autoencoder, self.place, self.grey = givens, autoencoder, place, grey
         self.share = torch.stack([given.fold(autoencoder.latent) for given in givens]).to(place)
-        self.waits = any(given.waits(autoencoder.latent) for given in givens)
-        self.latents = self._encode([given.filled() for given in givens])
+        self.waits = not grey and any(given.waits(autoencoder.latent) for given in givens)
+        filled = [given.video * given.mask if grey else given.filled() for given in givens]
+        self.latents = self._encode(filled)
 
     @property
     def whole(self) -> Tensor:
@@ -160,8 +189,8 @@ class Held:
         return (self.share == 1).flatten(3).all(dim=3)[:, 0]
 
     def put(self, clean: Tensor) -> Tensor:
-        """Return a clean estimate ``[B, C, t, h, w]`` with what is given in place."""
-        return torch.lerp(clean, self.latents.to(clean), self.share.to(clean))
+        """Return a clean estimate ``[B, C, t, h, w]`` with what is given in place; as it is for `grey`."""
+        return clean if self.grey else torch.lerp(clean, self.latents.to(clean), self.share.to(clean))
 
     def refresh(self, clean: Tensor) -> None:
         """Encode what is given again, within the video as it is by now."""
@@ -172,7 +201,14 @@ class Held:
         )
 
     def condition(self) -> Tensor:
-        """Return given latents and their mask ``[B, C + 1, t, h, w]``, for denoisers with the ability `given`."""
+        """Return what denoisers with the ability `given` or `given_frames` read.
+
+        Given latents and their mask ``[B, C + 1, t, h, w]``; for `grey` a mask a frame of a latent, and all latents
+        ``[B, stride + C, t, h, w]``.
+        """
+        if self.grey:
+            masks = torch.stack([given.frame_masks(self.autoencoder.latent) for given in self.givens])
+            return torch.cat([masks.to(self.latents), self.latents], dim=1)
         mask = (self.share == 1).to(self.latents)
         return torch.cat([mask * self.latents, mask], dim=1)
 

@@ -5,25 +5,46 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vidgen.checkpoint import default_pretrained, pretrained_folder, recover_folder
 from vidgen.errors import CheckpointError, UnknownNameError
+from vidgen.layout import INDEX, read_pipeline
 from vidgen.recipe import Recipe
 from vidgen.registry import list_components
+from vidgen.sampling.device import as_dtype, auto_device
 from vidgen.sampling.pipeline import Pipeline, compose
 from vidgen.spec import INTERFACES
 
 __all__ = ["load"]
 
+PATTERNS = ["*.toml", "*.json", "*.safetensors", "*.txt", "*.model"]
+"""What is fetched: settings, weights and tokenizers; nothing that could run."""
 
-def load(source: str | Path | None = None, *, revision: str | None = None) -> Pipeline:
-    """Load a pipeline: the shipped default, a tag, a folder written by `Pipeline.save`, or a Hub id.
+
+def load(
+    source: str | Path | None = None,
+    *,
+    revision: str | None = None,
+    offline: bool = False,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | str | None = None,
+) -> Pipeline:
+    """Load a pipeline: the shipped default, a tag, a folder or a Hub id.
+
+    A folder is one that `Pipeline.save` wrote, or one as diffusers writes it (``model_index.json``), if a plugin reads
+    its class. Weights go straight to their device and type, one tensor after another.
 
     Args:
         source: None for the default that a plugin ships.
         revision: Branch, tag or commit of a Hub repository.
+        offline: Look for a Hub id only among what was fetched before.
+        device: ``auto`` takes an accelerator if there is one.
+        dtype: ``auto`` takes what is fast there; None is float32.
 
     Raises:
-        CheckpointError: For a folder that is no pipeline, or that cannot be fetched.
+        CheckpointError: For a folder that is no pipeline or not complete, or that cannot be fetched.
+        UnknownNameError: For a class that no plugin reads.
     """
     if source is None:
         folder = default_pretrained()
@@ -32,16 +53,29 @@ def load(source: str | Path | None = None, *, revision: str | None = None) -> Pi
     elif str(source) and Path(source).exists():
         folder = Path(source)
     else:
-        folder = _fetch(str(source), revision)
+        folder = _fetch(str(source), revision, offline=offline)
     recover_folder(folder)
-    if not (folder / "recipe.toml").exists():
-        raise CheckpointError(f"{folder} is no pipeline: it holds no recipe.toml (see Pipeline.save).")
-    recipe = Recipe.load(folder)
+    if (folder / INDEX).exists():
+        recipe = read_pipeline(folder)
+    elif (folder / "recipe.toml").exists():
+        recipe = Recipe.load(folder)
+    else:
+        raise CheckpointError(
+            f"{folder} is no pipeline: it holds neither recipe.toml (see Pipeline.save) nor {INDEX}."
+        )
     slots: dict[str, Any] = {kind: recipe.slot(kind) for kind in INTERFACES}
-    return compose(**slots, sampling=recipe.sampling, foreign=recipe.foreign, adapt=recipe.adapt)
+    place = auto_device() if device == "auto" else torch.device(device)
+    return compose(
+        **slots,
+        sampling=recipe.sampling,
+        foreign=recipe.foreign,
+        adapt=recipe.adapt,
+        device=place,
+        dtype=as_dtype(dtype, place),
+    )
 
 
-def _fetch(source: str, revision: str | None) -> Path:
+def _fetch(source: str, revision: str | None, *, offline: bool) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
@@ -52,7 +86,7 @@ def _fetch(source: str, revision: str | None) -> Path:
         )
     try:
         return Path(
-            snapshot_download(source, revision=revision, allow_patterns=["*.toml", "*.json", "*.safetensors"])
+            snapshot_download(source, revision=revision, local_files_only=offline, allow_patterns=PATTERNS)
         )
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as problem:
         line = str(problem).splitlines()[0]

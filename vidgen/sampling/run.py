@@ -22,6 +22,8 @@ from vidgen.size import Size
 __all__ = ["OnStep", "Run"]
 
 OnStep = Callable[[int, Tensor], None]
+HEARING = frozenset(("given", "given_frames", "image_tokens", "per_frame_time"))
+"""Abilities by which a denoiser is told what is given."""
 REFRESHES = 4
 """How often given latents that depend on what is generated are encoded anew."""
 
@@ -66,11 +68,14 @@ class Run:
         self.process, self.contract = pipe.process, pipe.denoiser.config.contract()
         self.shape = pipe.autoencoder.latent.latent_size(size)
         guider.check(self.contract)
+        if wanted.guidance_embed is not None and "guidance_embed" not in self.contract.abilities:
+            raise ConfigError("This denoiser is told no guidance scale; leave guidance_embed, take guidance.")
         self.prompts = {True: texts, False: against}
         self.embeddings: dict[bool, TextEmbedding] = {}
         self.prepared: dict[tuple[Branch, ...], Any] = {}
         self.step = self.evaluations = 0
         self.clean: Tensor | None = None
+        self.pictures: Tensor | None = None
 
     def latents(
         self,
@@ -133,7 +138,7 @@ class Run:
 
     def _told(self, name: str) -> Branch:
         """Return a branch as the denoiser hears it: what is given makes no difference to one that is not told."""
-        hears = self.held is not None and self.contract.abilities & {"given", "per_frame_time"}
+        hears = self.held is not None and self.contract.abilities & HEARING
         one = branch(self.guider, name)
         return one if hears else replace(one, given=True)
 
@@ -159,20 +164,40 @@ class Run:
     def _prepare(self, branches: tuple[Branch, ...]) -> Any:
         if branches not in self.prepared:
             pipe = self.pipe
-            for one in branches:
-                if one.text not in self.embeddings:
-                    embedded = pipe.text_encoder.encode(self.prompts[one.text])
-                    self.embeddings[one.text] = embedded.to(pipe.device, pipe.dtype)
-            joined = TextEmbedding.cat([self.embeddings[one.text] for one in branches])
+            joined = TextEmbedding.cat([self._embedded(one.text) for one in branches])
             self.prepared[branches] = pipe.denoiser.prepare(joined, self._condition(branches), self.shape)
         return self.prepared[branches]
+
+    def _embedded(self, text: bool) -> TextEmbedding:
+        """Return the embedding of the prompts, or of the negative ones beside them; each is made once."""
+        if text not in self.embeddings:
+            pipe = self.pipe
+            made = pipe.text_encoder.encode(self.prompts[text])
+            if not text and pipe.text_encoder.negative_follows:
+                made = pipe.text_encoder.beside(made, self._embedded(True))
+            self.embeddings[text] = made.to(pipe.device, pipe.dtype)
+        return self.embeddings[text]
 
     def _condition(self, branches: tuple[Branch, ...]) -> Condition:
         """Return what the denoiser is told beside the text, as far as it is able to hear it."""
         abilities, count = self.contract.abilities, len(branches) * len(self.generators)
         fps = torch.full((count,), self.wanted.fps, device=self.pipe.device) if "fps" in abilities else None
-        given = None
-        if self.held is not None and "given" in abilities:
-            known = self.held.condition().to(self.pipe.dtype)
-            given = torch.cat([known if one.given else torch.zeros_like(known) for one in branches])
-        return Condition(fps=fps, given=given)
+        told: dict[str, Tensor] = {}
+        if self.wanted.guidance_embed is not None:
+            told["guidance_embed"] = torch.full((count,), self.wanted.guidance_embed, device=self.pipe.device)
+        for ability in ("given", "given_frames"):
+            if self.held is not None and ability in abilities:
+                known = self.held.condition().to(self.pipe.dtype)
+                parts = [known if one.given else torch.zeros_like(known) for one in branches]
+                told[ability] = torch.cat(parts)
+        if self.held is not None and "image_tokens" in abilities:
+            tokens = self._image_tokens(self.held)
+            told["image_tokens"] = torch.cat([tokens] * len(branches))
+        return Condition(fps=fps, **told)
+
+    def _image_tokens(self, held: Held) -> Tensor:
+        """Return the tokens of the given pictures ``[B, N, D]``."""
+        if self.pictures is None:
+            frames = torch.stack([given.pictures() for given in held.givens])
+            self.pictures = self.pipe.text_encoder.encode_images(frames).to(self.pipe.device, self.pipe.dtype)
+        return self.pictures

@@ -1,0 +1,128 @@
+"""diffusers' folders of Wan: ``WanPipeline`` and ``WanImageToVideoPipeline``, of Wan 2.1 and 2.2."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vidgen.layout import (
+    INDEX,
+    PipelineLayout,
+    PublishedScheduler,
+    check_classes,
+    read_scheduler,
+    write_part,
+    write_scheduler,
+)
+from vidgen.recipe import Recipe, Sampling, Slot
+from vidgen.registry import find
+from vidgen.tensors import fingerprint, read_json
+
+if TYPE_CHECKING:
+    from vidgen.sampling.pipeline import Pipeline
+
+__all__ = ["WanLayout"]
+
+CLASSES = {
+    "vae": ("AutoencoderKLWan",),
+    "transformer": ("WanTransformer3DModel",),
+    "transformer_2": ("WanTransformer3DModel",),
+    "text_encoder": ("UMT5EncoderModel",),
+    "image_encoder": ("CLIPVisionModel", "CLIPVisionModelWithProjection"),
+}
+IMAGE_ENCODER = {
+    "hidden_size": "width",
+    "num_hidden_layers": "layers",
+    "num_attention_heads": "heads",
+    "intermediate_size": "hidden",
+    "image_size": "side",
+    "patch_size": "patch",
+    "hidden_act": "activation",
+}
+MAX_TOKENS = 512
+SAMPLING = Sampling(frames=81, height=480, width=832, fps=16.0, steps=50, guidance=5.0)
+"""What the pipelines take by default."""
+
+
+class WanLayout(PipelineLayout):
+    """Reads and writes Wan's folders."""
+
+    def read(self, folder: Path, index: Mapping[str, Any]) -> Recipe:
+        """Return the recipe; see `PipelineLayout.read`."""
+        check_classes(folder, index, CLASSES)
+        autoencoder = Slot.read("autoencoder", {"name": "wan-vae", "weights": str(folder / "vae")})
+        text = self._text(folder, index)
+        sampler = read_scheduler(folder / "scheduler")
+        told = {
+            "latent_space": autoencoder.contract().latent.space,
+            "text_space": text.contract().text.space,
+            "process": sampler.process.to_dict(),
+            "prediction": sampler.prediction,
+        }
+        if index.get("expand_timesteps"):
+            told["frame_times"] = True
+        parts = [
+            {"name": "wan", "weights": str(folder / name), "config": told}
+            for name in ("transformer", "transformer_2")
+            if _there(index, name)
+        ]
+        denoiser = parts[0]
+        if len(parts) == 2:
+            boundary = {"boundary": index["boundary_ratio"]} if index.get("boundary_ratio") else {}
+            config = {"high": parts[0], "low": parts[1], **boundary}
+            denoiser = {"name": "experts", "config": config}
+        return Recipe(autoencoder, Slot.read("denoiser", denoiser), text, sampler.slot, SAMPLING)
+
+    def _text(self, folder: Path, index: Mapping[str, Any]) -> Slot:
+        """Return the text encoder, together with the one of images where the folder has one."""
+        spec = find("text_encoder", "t5")
+        settings = spec.config.from_transformers(  # type: ignore[attr-defined]
+            read_json(folder / "text_encoder" / "config.json"),
+            source=str(folder),
+            pretrained=True,
+            padding="zeros",
+            max_tokens=MAX_TOKENS,
+            cleaning="spaces",
+            space=f"t5-{fingerprint(folder / 'text_encoder')}",
+        )
+        text = Slot(spec, settings)
+        if not _there(index, "image_encoder"):
+            return text
+        data = read_json(folder / "image_encoder" / "config.json")
+        sizes = {ours: data[theirs] for theirs, ours in IMAGE_ENCODER.items() if theirs in data}
+        config = {"text": text.to_dict(), "source": str(folder), "pretrained": True, **sizes}
+        return Slot.read("text_encoder", {"name": "text-and-image", "config": config})
+
+    def write(self, pipe: Pipeline, folder: Path) -> bool:
+        """Write a pipeline of Wan's parts from text; False for others."""
+        names = {
+            kind: pipe.recipe.slot(kind).spec.name for kind in ("autoencoder", "denoiser", "text_encoder")
+        }
+        if names != {"autoencoder": "wan-vae", "denoiser": "wan", "text_encoder": "t5"}:
+            return False
+        contract = pipe.denoiser.config.contract()
+        published = PublishedScheduler(pipe.recipe.scheduler, contract.process, contract.prediction)
+        scheduler = write_scheduler(published, folder / "scheduler")
+        write_part(pipe.autoencoder, folder / "vae", "diffusion_pytorch_model.safetensors")
+        write_part(pipe.denoiser, folder / "transformer", "diffusion_pytorch_model.safetensors")
+        pipe.text_encoder.save_transformers(folder)  # type: ignore[attr-defined]
+        index = {
+            "_class_name": "WanPipeline",
+            "scheduler": ["diffusers", scheduler],
+            "text_encoder": ["transformers", "UMT5EncoderModel"],
+            "tokenizer": ["transformers", "T5TokenizerFast"],
+            "transformer": ["diffusers", "WanTransformer3DModel"],
+            "transformer_2": [None, None],
+            "vae": ["diffusers", "AutoencoderKLWan"],
+            "boundary_ratio": None,
+            "expand_timesteps": bool(getattr(pipe.denoiser.config, "frame_times", False)),
+        }
+        (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+        return True
+
+
+def _there(index: Mapping[str, Any], name: str) -> bool:
+    entry = index.get(name)
+    return isinstance(entry, (list, tuple)) and len(entry) == 2 and entry[1] is not None

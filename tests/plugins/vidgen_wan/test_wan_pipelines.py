@@ -1,0 +1,253 @@
+"""Whole pipelines of Wan against diffusers': the same folder, the same noise, the same video."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import vidgen
+from vidgen.errors import CheckpointError, ConfigError, UnknownNameError
+
+diffusers = pytest.importorskip("diffusers")
+transformers = pytest.importorskip("transformers")
+
+CALL = {"height": 16, "width": 16}
+PROMPT, NEGATIVE = "a red  ball &amp; a cat", "blurry"
+
+
+def parts(**transformer):
+    torch.manual_seed(0)
+    sizes = {"vocab_size": 384, "d_model": 32, "d_kv": 8, "d_ff": 37, "num_layers": 2, "num_heads": 4}
+    return {
+        "tokenizer": transformers.ByT5Tokenizer(),
+        "text_encoder": transformers.UMT5EncoderModel(transformers.UMT5Config(**sizes)).eval(),
+        "vae": diffusers.AutoencoderKLWan(
+            base_dim=3, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
+        ).eval(),
+        "transformer": wan(**transformer),
+    }
+
+
+def wan(**changes):
+    sizes = {
+        "num_attention_heads": 2,
+        "attention_head_dim": 12,
+        "num_layers": 2,
+        "ffn_dim": 32,
+        "text_dim": 32,
+        "freq_dim": 256,
+        "rope_max_seq_len": 32,
+    }
+    return diffusers.WanTransformer3DModel(**{**sizes, **changes}).eval()
+
+
+def samplers():
+    yield diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0)
+    yield diffusers.UniPCMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, num_train_timesteps=1000, flow_shift=3.0
+    )
+
+
+def noise(seed):
+    return torch.randn(16, 3, 2, 2, generator=torch.Generator().manual_seed(seed))[None]
+
+
+def videos(theirs, folder, *arguments, ours=None, **options):
+    """Return diffusers' video and ours ``[3, T, H, W]`` of the same noise, and our pipeline."""
+    theirs.set_progress_bar_config(disable=True)
+    theirs.save_pretrained(folder)
+    reference = theirs(
+        *arguments,
+        prompt=PROMPT,
+        negative_prompt=NEGATIVE,
+        num_frames=9,
+        num_inference_steps=4,
+        guidance_scale=6.0,
+        latents=noise(5),
+        output_type="pt",
+        **CALL,
+        **options,
+    ).frames[0]
+    pipe, last = vidgen.load(folder), {}
+    pipe(
+        PROMPT,
+        negative=NEGATIVE,
+        frames=9,
+        steps=4,
+        guidance=6.0,
+        seed=5,
+        show_progress=False,
+        on_step=lambda i, x: last.update(x=x),
+        **CALL,
+        **(ours or {}),
+    )
+    with torch.inference_mode():
+        made = pipe.autoencoder.decode(last["x"])[0]
+    return reference.permute(1, 0, 2, 3).float() * 2 - 1, made, pipe
+
+
+@pytest.mark.parametrize("sampler", list(samplers()), ids=lambda one: type(one).__name__)
+def test_from_text(sampler, tmp_path):
+    theirs = diffusers.WanPipeline(**parts(), scheduler=sampler)
+    reference, made, pipe = videos(theirs, tmp_path)
+    assert pipe.status == "native"
+    torch.testing.assert_close(made, reference, atol=1e-4, rtol=0)
+
+
+def test_two_experts(tmp_path):
+    theirs = diffusers.WanPipeline(
+        **parts(), transformer_2=wan(), boundary_ratio=0.8, scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    )
+    reference, made, pipe = videos(theirs, tmp_path)
+    assert pipe.recipe.denoiser.spec.name == "experts"
+    assert pipe.status == "native"
+    torch.testing.assert_close(made, reference, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("tokens", [True, False], ids=["2.1, with an image's tokens", "2.2, without"])
+def test_from_an_image(tokens, tmp_path):
+    image = Image.fromarray((np.random.default_rng(0).random((16, 16, 3)) * 255).astype("uint8"))
+    changes = {"in_channels": 36, "out_channels": 16}
+    extra = {}
+    if tokens:
+        sizes = {"hidden_size": 4, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16}
+        vision = transformers.CLIPVisionConfig(**sizes, projection_dim=4, image_size=32, patch_size=16)
+        extra = {
+            "image_encoder": transformers.CLIPVisionModelWithProjection(vision).eval(),
+            "image_processor": transformers.CLIPImageProcessor(size=32, crop_size=32),
+        }
+        changes |= {"image_dim": 4, "added_kv_proj_dim": 24}
+    sampler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
+    theirs = diffusers.WanImageToVideoPipeline(**parts(**changes), **extra, scheduler=sampler)
+    reference, made, pipe = videos(theirs, tmp_path / "theirs", image, ours={"image": image})
+    torch.testing.assert_close(made, reference, atol=1e-4, rtol=0)
+    pipe.save(tmp_path / "ours")
+    again = vidgen.load(tmp_path / "ours")
+    options = {"image": image, "frames": 5, "steps": 2, "seed": 1, **CALL}
+    assert np.array_equal(again(PROMPT, **options).numpy(), pipe(PROMPT, **options).numpy())
+
+
+def test_written_back_it_is_the_same_to_diffusers(tmp_path):
+    theirs = diffusers.WanPipeline(**parts(), scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0))
+    theirs.save_pretrained(tmp_path / "theirs")
+    vidgen.load(tmp_path / "theirs").save(tmp_path / "ours")
+    vidgen.export(vidgen.load(tmp_path / "ours"), tmp_path / "back")
+    again = diffusers.WanPipeline.from_pretrained(tmp_path / "back")
+    for name in ("vae", "transformer", "text_encoder"):
+        before, after = (getattr(pipe, name).state_dict() for pipe in (theirs, again))
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[key], after[key]) for key in before), name
+    for name in ("vae", "transformer", "scheduler"):
+        before, after = (dict(getattr(pipe, name).config) for pipe in (theirs, again))
+        assert all(after[key] == value for key, value in before.items() if not key.startswith("_")), name
+    videos = []
+    for pipe in (theirs, again):
+        pipe.set_progress_bar_config(disable=True)
+        options = {"num_frames": 9, "num_inference_steps": 3, "output_type": "pt", **CALL}
+        videos.append(pipe(PROMPT, negative_prompt=NEGATIVE, latents=noise(1), **options).frames)
+    # The same numbers at other places in memory are summed in another order.
+    torch.testing.assert_close(*videos, atol=1e-5, rtol=0)
+
+
+def test_what_has_no_layout_is_not_exported(tmp_path):
+    pipe = vidgen.compose(
+        autoencoder="sora-vae/tiny", denoiser="sora-dit/tiny", text_encoder="bytes/tiny", scheduler="euler"
+    )
+    with pytest.raises(ConfigError, match="No layout knows"):
+        vidgen.export(pipe, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+# Folders that are not whole
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    path = tmp_path_factory.mktemp("wan") / "whole"
+    sampler = diffusers.FlowMatchEulerDiscreteScheduler(shift=7.0)
+    diffusers.WanPipeline(**parts(), scheduler=sampler).save_pretrained(path)
+    return path
+
+
+@pytest.fixture
+def copy(folder, tmp_path):
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def edit(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_shards_and_half_precision_are_read(copy):
+    model = diffusers.WanTransformer3DModel.from_pretrained(copy / "transformer")
+    shutil.rmtree(copy / "transformer")
+    model.to(torch.bfloat16).save_pretrained(copy / "transformer", max_shard_size="20KB")
+    assert len(list((copy / "transformer").glob("*.safetensors"))) > 1
+    pipe = vidgen.load(copy, dtype="bfloat16")
+    assert {p.dtype for p in pipe.denoiser.parameters()} == {torch.bfloat16}
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, pipe.denoiser.state_dict()[name]), name
+    assert {p.dtype for p in vidgen.load(copy).denoiser.parameters()} == {torch.float32}
+    next((copy / "transformer").glob("*-00002-*.safetensors")).unlink()
+    with pytest.raises(CheckpointError, match=r"lacks 1 of .* files of weights"):
+        vidgen.load(copy)
+
+
+@pytest.mark.parametrize("name", ["vae", "transformer", "text_encoder", "scheduler", "tokenizer"])
+def test_a_missing_part_is_named(copy, name):
+    shutil.rmtree(copy / name)
+    with pytest.raises(CheckpointError, match=rf"lacks the folder '{name}'.*fetch it again"):
+        vidgen.load(copy)
+
+
+def test_half_a_file_is_refused(copy):
+    path = copy / "vae" / "diffusion_pytorch_model.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(CheckpointError, match="damaged"):
+        vidgen.load(copy)
+
+
+def test_a_pickle_with_code_is_not_opened(copy):
+    (copy / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    torch.save({"f": shutil.rmtree}, copy / "vae" / "diffusion_pytorch_model.bin")
+    with pytest.raises(CheckpointError, match="more than tensors"):
+        vidgen.load(copy)
+
+
+def test_unknown_classes_are_named_with_what_is_read(copy):
+    edit(copy / "model_index.json", vae=["diffusers", "AutoencoderKLSomething"])
+    with pytest.raises(UnknownNameError, match=r"AutoencoderKLSomething.*AutoencoderKLWan"):
+        vidgen.load(copy)
+    edit(copy / "model_index.json", _class_name="NovelPipeline")
+    with pytest.raises(UnknownNameError, match=r"NovelPipeline.*WanPipeline"):
+        vidgen.load(copy)
+
+
+def test_a_field_of_a_newer_version_is_named(copy):
+    edit(copy / "transformer" / "config.json", mixture_of_depths=3)
+    with pytest.raises(ConfigError, match="mixture_of_depths"):
+        vidgen.load(copy)
+
+
+def test_a_folder_is_checked_without_torch_and_before_weights(copy, monkeypatch):
+    import vidgen.tensors
+
+    monkeypatch.setattr(vidgen.tensors.Tensors, "read", lambda *_: pytest.fail("weights were read"))
+    from vidgen.layout import read_pipeline
+
+    recipe = read_pipeline(copy)
+    assert recipe.status() == "native"
+    assert recipe.problems() == []
+
+
+def test_another_autoencoder_is_foreign_and_said_so(copy):
+    pipe = vidgen.load(copy)
+    with pytest.raises(vidgen.errors.ContractError, match=r"latent space.*foreign=True"):
+        pipe.replace(autoencoder="wan-vae/tiny")
+    assert pipe.replace(autoencoder="wan-vae/tiny", foreign=True).status == "must be trained"
+    assert pipe.replace(scheduler="dpmpp-2m").status == "native"
