@@ -293,7 +293,7 @@ SHIFTS = st.one_of(st.sampled_from([3.0, 5.0, 8.0, 16.0]), st.floats(1.1, 17.0))
 """Without 1, where diffusers' arithmetic tells 666 of 667 when 1000 sigma is a whole number."""
 
 
-@parity(DPM, st.sampled_from([{"prediction_type": kind} for kind in ("flow_prediction", "sample", "epsilon")]),
+@parity(DPM, st.sampled_from([{"prediction_type": kind} for kind in ("flow_prediction", "sample")]),
         st.fixed_dictionaries({"flow_shift": SHIFTS}))  # fmt: skip
 def test_dpmpp_on_a_flow(options: dict[str, Any], steps: int, seed: int) -> None:
     check(diffusers.DPMSolverMultistepScheduler(use_flow_sigmas=True, **options), steps, seed)
@@ -302,13 +302,16 @@ def test_dpmpp_on_a_flow(options: dict[str, Any], steps: int, seed: int) -> None
 UNIPC = st.fixed_dictionaries(
     {
         "solver_order": st.integers(1, 3),
-        "solver_type": st.sampled_from(["bh1", "bh2"]),
         "disable_corrector": st.lists(st.integers(0, 4), max_size=2, unique=True),
     }
 )
 
 
-@parity(BETAS, st.one_of(PREDICTIONS, ZERO), SPACINGS, UNIPC, ENDS)
+BH1 = st.just({"solver_type": "bh1", "final_sigmas_type": "sigma_min"})
+"""Diffusers' own bh1 gives NaN in a last step to sigma 0."""
+
+
+@parity(BETAS, st.one_of(PREDICTIONS, ZERO), SPACINGS, UNIPC, st.one_of(ENDS, BH1))
 def test_unipc_on_a_table(options: dict[str, Any], steps: int, seed: int) -> None:
     check(diffusers.UniPCMultistepScheduler(**options), steps, seed)
 
@@ -318,7 +321,9 @@ def test_unipc_at_other_ratios(options: dict[str, Any], steps: int, seed: int) -
     check(diffusers.UniPCMultistepScheduler(**options), steps, seed)
 
 
-@parity(UNIPC, st.fixed_dictionaries({"flow_shift": SHIFTS}), st.sampled_from([{}, {"shift_terminal": 0.1}]))
+@parity(
+    UNIPC, st.fixed_dictionaries({"flow_shift": SHIFTS}), st.sampled_from([{}, {"shift_terminal": 0.1003}])
+)
 def test_unipc_on_a_flow(options: dict[str, Any], steps: int, seed: int) -> None:
     options |= {"use_flow_sigmas": True, "prediction_type": "flow_prediction"}
     check(diffusers.UniPCMultistepScheduler(**options), steps, seed)
