@@ -49,6 +49,7 @@ class Sampling(Config):
         fps: Frames a second.
         steps: Solver steps.
         guidance: Scale of classifier-free guidance (1 is none), or a guider: its name, or a table with name and fields.
+        guidance_embed: Scale that the denoiser itself is told, for those with that ability; None leaves it to them.
         refiner: What prompts are rewritten by: a prompt refiner's name, or a table with name and fields.
     """
 
@@ -58,6 +59,7 @@ class Sampling(Config):
     fps: float = 16.0
     steps: int = 20
     guidance: Any = 3.0
+    guidance_embed: float | None = None
     refiner: Any = None
 
     def validate(self) -> None:

@@ -16,6 +16,7 @@ from vidgen.errors import CheckpointError, ConfigError
 from vidgen.layout import PipelineLayout, PublishedScheduler, check_classes, read_scheduler
 from vidgen.recipe import Recipe, Sampling, Slot
 from vidgen.registry import find
+from vidgen.size import Size
 from vidgen.tensors import fingerprint, read_json
 from vidgen_diffusers.autoencoder_models import AUTOENCODERS
 from vidgen_diffusers.denoiser_models import BACKBONES
@@ -58,13 +59,13 @@ def _plain(**fields: Any) -> Callable[[Any, Any], Fields]:
     return lambda *_: fields
 
 
-def _sampled(frames: int | None = None, **fields: Any) -> Callable[[Fields, LatentSpec], Fields]:
-    """Return a call of the size that the denoiser's fields say in latents, in frames too unless they are given."""
+def _sampled(frames: int, **fields: Any) -> Callable[[Fields, LatentSpec], Fields]:
+    """Return a call of the height and width that the denoiser's fields say in latents."""
 
     def call(data: Fields, latent: LatentSpec) -> Fields:
         sides = (data.get(name) or data.get("sample_size") for name in ("sample_height", "sample_width"))
         height, width = (latent.space_stride * (side or 1) for side in sides)
-        return {"frames": frames or data["sample_frames"], "height": height, "width": width, **fields}
+        return {"frames": frames, "height": height, "width": width, **fields}
 
     return call
 
@@ -80,6 +81,14 @@ def _instructed(*_: Any) -> Fields:
     return {name: getattr(preset, name) for name in ("max_tokens", "skip", "template", "template_tokens")}
 
 
+def _cogvideox(data: Fields, latent: LatentSpec) -> Fields:
+    """Return a call of as many frames as fill the patches: diffusers samples those of 1.5 that lack, and drops them."""
+    patch, wanted = data["patch_size_t"] or 1, Size(data["sample_frames"], 1, 1)
+    frames = latent.latent_size(wanted).frames
+    whole = latent.pixel_size(Size(-(-frames // patch) * patch, 1, 1)).frames
+    return _sampled(whole, fps=8.0 if patch == 1 else 16.0, steps=50, guidance=6.0)(data, latent)
+
+
 FAMILIES: Mapping[str, Family] = {
     "AllegroPipeline": Family(
         text=_plain(max_tokens=512, cleaning="lower"),
@@ -87,12 +96,12 @@ FAMILIES: Mapping[str, Family] = {
     ),
     "CogVideoXPipeline": Family(
         text=lambda index, data: {"max_tokens": data["max_text_seq_length"], "padding": "attended"},
-        call=_sampled(fps=8.0, steps=50, guidance=6.0),
+        call=_cogvideox,
     ),
     "HunyuanVideoPipeline": Family(
         text=_instructed,
         pooled={},
-        call=_plain(frames=129, height=720, width=1280, fps=24.0, steps=50, guidance=1.0),
+        call=_plain(frames=129, height=720, width=1280, fps=24.0, steps=50, guidance=1.0, guidance_embed=6.0),
         times="even",
     ),
     "LTXPipeline": Family(
@@ -101,7 +110,7 @@ FAMILIES: Mapping[str, Family] = {
         times="even",
     ),
     "LattePipeline": Family(
-        text=_plain(max_tokens=120, cleaning="lower"),
+        text=_plain(max_tokens=120, cleaning="lower", negative_length="prompt"),
         call=_plain(frames=16, height=512, width=512, fps=8.0, steps=50, guidance=7.5),
     ),
     "MochiPipeline": Family(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -36,15 +37,25 @@ class T5Encoder(TransformersEncoder):
         for prompt, row in zip(prompts, self.tokenizer(prompts)["input_ids"], strict=True):
             warn_if_cut(prompt, len(row), config.max_tokens)
         blind = config.attends_padding or config.padding == "attended"
-        batch = self.tokenize(prompts, config.max_tokens, whole=blind or config.padding == "zeros")
+        whole = blind or config.padding == "zeros" or self.negative_follows
+        batch = self.tokenize(prompts, config.max_tokens, whole=whole)
         mask = None if blind else batch["attention_mask"]
         tokens = self.stack(input_ids=batch["input_ids"], attention_mask=mask).last_hidden_state
         real = batch["attention_mask"].bool()
         if config.masks_empty:
             real = real & torch.tensor([[bool(prompt)] for prompt in prompts], device=real.device)
-        if config.padding != "attended":
+        if config.padding != "attended" and not self.negative_follows:
             tokens = tokens.masked_fill(~real[..., None], 0)
         return TextEmbedding(tokens, real if config.padding == "masked" else torch.ones_like(real))
+
+    @property
+    def negative_follows(self) -> bool:
+        """Whether a negative prompt is read as far as the prompt beside it."""
+        return self.config.negative_length == "prompt"
+
+    def beside(self, negative: TextEmbedding, prompt: TextEmbedding) -> TextEmbedding:
+        """Return the negative prompt as far as the prompt reaches, padding included."""
+        return replace(negative, text_mask=prompt.text_mask) if self.negative_follows else negative
 
     def model_class(self) -> Any:
         """Return the family's encoder."""

@@ -103,6 +103,8 @@ class T5Config(TransformersConfig):
             read the tokens (LTX: in here, but not in its denoiser).
         cleaning: What is done to a prompt first. `spaces`: broken Unicode (where ftfy is installed) and HTML's signs
             are put right, white space is one space (Wan). `lower`: lower case, no space around it (Latte, Allegro).
+        negative_length: How far a negative prompt is read: to its `own` end, or as far as the `prompt` beside it,
+            padding included (Latte).
         masks_empty: The empty prompt gives nothing to read: masked tokens alone (Mochi).
     """
 
@@ -113,6 +115,7 @@ class T5Config(TransformersConfig):
     attends_padding: bool = False
     cleaning: Literal["none", "spaces", "lower"] = "none"
     masks_empty: bool = False
+    negative_length: Literal["own", "prompt"] = "own"
 
     SIZES = (*TransformersConfig.SIZES, "family", "gated", "head_width")
 
@@ -120,10 +123,11 @@ class T5Config(TransformersConfig):
         """Check the ranges."""
         TransformersConfig.validate(self)
         require(self.head_width >= 1, f"T5Config.head_width must be at least 1, not {self.head_width}.")
-        require(
-            self.padding == "masked" or not self.masks_empty,
-            f"T5Config.masks_empty wants padding='masked', not {self.padding!r}: only there is a mask.",
-        )
+        for field, plain in (("masks_empty", False), ("negative_length", "own")):
+            require(
+                self.padding == "masked" or getattr(self, field) == plain,
+                f"T5Config.{field} wants padding='masked', not {self.padding!r}: only there is a mask.",
+            )
 
     @classmethod
     def from_transformers(cls, data: Mapping[str, Any], **fields: Any) -> Self:

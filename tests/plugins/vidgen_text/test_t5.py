@@ -121,6 +121,23 @@ def test_the_empty_prompt_can_be_nothing_to_read() -> None:
     assert not part.encode([""]).text_mask.any()
 
 
+def test_a_negative_prompt_can_reach_as_far_as_the_prompt() -> None:
+    part = vidgen.create("text_encoder", "t5/tiny", negative_length="prompt", max_tokens=12)
+    batch = transformers.ByT5Tokenizer()(
+        ["", "red"], return_tensors="pt", padding="max_length", max_length=12
+    )
+    with torch.no_grad():
+        prompt, negative = part.encode(["red"]), part.encode([""])
+        expected = part.stack(**batch).last_hidden_state
+    beside = part.beside(negative, prompt)
+    assert beside.text_mask.sum() == prompt.text_mask.sum() == 4
+    torch.testing.assert_close(beside.tokens[0, :4], expected[0, :4])
+    assert negative.text_mask.sum() == 1
+    plain = vidgen.create("text_encoder", "t5/tiny")
+    assert not plain.negative_follows
+    assert plain.beside(negative, prompt) is negative
+
+
 def test_too_long_prompts_keep_their_end_mark_and_warn() -> None:
     part = vidgen.create("text_encoder", "t5/tiny", max_tokens=5)
     with pytest.warns(UserWarning, match="has 9 tokens; the encoder reads the first 5"):
