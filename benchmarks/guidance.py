@@ -12,8 +12,8 @@ import time
 from typing import Any
 
 import vidgen
+from benchmarks.loose_prompts import BLIND, TUNED, read
 from benchmarks.record import save, table
-from tests.plugins.vidgen_kinetic.loose_prompts import BLIND, TUNED, read
 from vidgen.metrics.wilson import wilson
 
 FACTS = ("size", "colour", "shape", "motion", "background")

@@ -92,6 +92,11 @@ def test_benchmarks_docs_and_core_tests_reach_implementations_by_name():
         assert {family_of(module) for module, _ in imports(path)} <= {None}, path
 
 
+def test_only_tests_import_tests():
+    for path in sources("vidgen", "plugins", "benchmarks"):
+        assert "tests" not in {module.partition(".")[0] for module, _ in imports(path)}, path
+
+
 # Rule 3
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import vidgen
-from tests.plugins.vidgen_kinetic.loose_prompts import BLIND, FRESH, TUNED, read
+from benchmarks.loose_prompts import BLIND, FRESH, TUNED, read
 from vidgen.errors import ConfigError
 from vidgen_kinetic.config import (
     ATTRIBUTES,
