@@ -12,18 +12,27 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vidgen.contract import LatentSpec
-from vidgen.errors import CheckpointError, ConfigError
+from vidgen.errors import CheckpointError, ConfigError, UnknownNameError
 from vidgen.layout import PipelineLayout, PublishedScheduler, check_classes, read_scheduler
+from vidgen.process import Prediction
 from vidgen.recipe import Recipe, Sampling, Slot
 from vidgen.registry import find
 from vidgen.size import Size
 from vidgen.tensors import fingerprint, read_json
 from vidgen_diffusers.autoencoder_models import AUTOENCODERS
 from vidgen_diffusers.denoiser_models import BACKBONES
+from vidgen_diffusers.scheduler_config import DiffusersSchedulerConfig
 
 __all__ = ["FAMILIES", "DiffusersLayout", "Family"]
 
 Fields = Mapping[str, Any]
+
+PREDICTIONS: Mapping[str, Prediction] = {
+    "epsilon": "epsilon",
+    "flow_prediction": "flow",
+    "sample": "sample",
+    "v_prediction": "v",
+}
 
 TEXT_ENCODERS = {
     "CLIPTextModel": "clip",
@@ -121,6 +130,10 @@ FAMILIES: Mapping[str, Family] = {
         call=_plain(frames=19, height=480, width=848, fps=30.0, steps=64, guidance=4.5),
         times="linear-quadratic",
     ),
+    "SkyReelsV2Pipeline": Family(
+        text=_plain(max_tokens=512, padding="zeros", cleaning="spaces"),
+        call=_plain(frames=97, height=544, width=960, fps=24.0, steps=50, guidance=6.0),
+    ),
     "TextToVideoSDPipeline": Family(
         text=_plain(),
         call=_sampled(16, fps=8.0, steps=50, guidance=9.0),
@@ -143,7 +156,7 @@ class DiffusersLayout(PipelineLayout):
         latent: LatentSpec = autoencoder.contract().latent
         text_encoder = _text_slot(folder, index, family, _whole(data))
         text = text_encoder.contract().text
-        scheduler = read_scheduler(folder / "scheduler")
+        scheduler = _scheduler(folder / "scheduler")
         told = {
             "latent_space": latent.space,
             "text_space": text.space,
@@ -202,10 +215,35 @@ def _text_table(folder: Path, index: Fields, number: str, fields: Fields) -> dic
     return Slot(spec, settings).to_dict()
 
 
+def _scheduler(folder: Path) -> PublishedScheduler:
+    """Return our solver for a sampler, or diffusers' own sampler where ours does not do what its settings say.
+
+    Raises:
+        ConfigError: For settings that neither has, and for a class that only others read.
+        UnknownNameError: For a class that nobody reads.
+    """
+    try:
+        return read_scheduler(folder)
+    except (ConfigError, UnknownNameError) as problem:
+        try:
+            config = DiffusersSchedulerConfig.from_published(read_json(folder / "scheduler_config.json"))
+        except ConfigError:
+            raise problem from None
+    return PublishedScheduler(
+        slot=Slot.read("scheduler", config),
+        process=config.process(),
+        prediction=PREDICTIONS[config.prediction],
+        inverted=bool(config.fields.get("invert_sigmas")),
+    )
+
+
 def _timed(scheduler: PublishedScheduler, family: Family, folder: Path) -> Slot:
     """Return the solver on the times that the pipeline hands to its sampler."""
     slot = scheduler.slot
     grid = getattr(slot.config, "grid", None)
+    if family.times == "even" and slot.spec.name == "diffusers":
+        flow = getattr(slot.config, "model", "") == "FlowMatchEulerDiscreteScheduler"
+        return replace(slot, config=slot.config.replace(even_sigmas=flow))
     if family.times == "own" or not isinstance(grid, Mapping) or grid.get("name") != "shifted":
         return slot
     # Between the largest and the smallest entry of its table the sampler would place them by itself.

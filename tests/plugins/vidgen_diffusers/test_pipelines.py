@@ -260,6 +260,31 @@ def latte() -> Any:
     )
 
 
+def skyreels() -> Any:
+    transformer = diffusers.SkyReelsV2Transformer3DModel(
+        num_attention_heads=2,
+        attention_head_dim=12,
+        in_channels=16,
+        out_channels=16,
+        text_dim=32,
+        freq_dim=64,
+        ffn_dim=32,
+        num_layers=2,
+        rope_max_seq_len=32,
+    )
+    vae = diffusers.AutoencoderKLWan(
+        base_dim=4, z_dim=16, dim_mult=[1, 1, 1, 1], num_res_blocks=1, temperal_downsample=[False, True, True]
+    )
+    return diffusers.SkyReelsV2Pipeline(
+        **t5(),
+        transformer=stirred(transformer),
+        vae=stirred(vae),
+        scheduler=diffusers.UniPCMultistepScheduler(
+            prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=8.0
+        ),
+    )
+
+
 def modelscope() -> Any:
     unet = diffusers.UNet3DConditionModel(
         block_out_channels=(4, 8),
@@ -299,6 +324,7 @@ FAMILIES: dict[str, tuple[Callable[..., Any], dict[str, Any]]] = {
     "allegro": (allegro, {}),
     "latte": (latte, {}),
     "modelscope": (modelscope, {}),
+    "skyreels": (skyreels, {}),
 }
 SIZES = {
     "ltx": (9, 64, 32),
@@ -503,6 +529,27 @@ def test_folders_that_are_not_whole_or_not_known_are_refused(tmp_path: Path) -> 
         with pytest.raises(error, match=complaint) as caught:
             vidgen.load(broken(change))
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "sampler"),
+    [
+        ("modelscope", lambda: diffusers.PNDMScheduler(skip_prk_steps=True)),
+        ("modelscope", lambda: diffusers.DEISMultistepScheduler()),
+        ("ltx", lambda: diffusers.FlowMatchEulerDiscreteScheduler(shift=2.0, use_beta_sigmas=True)),
+    ],
+    ids=["pndm", "deis", "beta"],
+)
+def test_samplers_that_our_solvers_do_not_read_run_themselves(
+    name: str, sampler: Callable[[], Any], tmp_path: Path
+) -> None:
+    pipe = saved(name, tmp_path)
+    pipe.scheduler = sampler()
+    pipe.scheduler.save_pretrained(tmp_path / "scheduler")
+    own = vidgen.load(tmp_path)
+    assert name == "ltx" or own.recipe.scheduler.spec.name == "diffusers"
+    expected = theirs(name, pipe, noise_of(name, own), steps=5, guidance=3.0)
+    torch.testing.assert_close(ours(name, own, steps=5, guidance=3.0), expected, atol=1e-4, rtol=0)
 
 
 def test_a_sampler_that_counts_the_other_way_is_refused(tmp_path: Path) -> None:
