@@ -112,7 +112,11 @@ def _is_at_work(left: Path) -> bool:
 
 
 def save_part(part: nn.Module, folder: Path, spec: ComponentSpec) -> None:
-    """Write a part into a folder that exists: its configuration, and its tensors if it has any."""
+    """Write a part into a folder that exists: its configuration, its tensors if it has any, and what it saves itself.
+
+    A part with a method ``save_files(folder)`` writes what is no tensor there, such as a tokenizer; its configuration
+    finds that again (see `Config.located`).
+    """
     from safetensors.torch import save_file
 
     settings: Config = part.config  # type: ignore[assignment]
@@ -123,6 +127,8 @@ def save_part(part: nn.Module, folder: Path, spec: ComponentSpec) -> None:
         save_file(_without_shared(tensors), folder / WEIGHTS, metadata={"format": "pt"})
     except Exception as problem:
         raise CheckpointError(f"{folder / WEIGHTS} could not be written: {problem}.") from problem
+    if hasattr(part, "save_files"):
+        part.save_files(folder)  # type: ignore[operator]
 
 
 def _without_shared(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -161,7 +167,7 @@ def read_part_config(spec: ComponentSpec, folder: Path) -> Config:
         raise CheckpointError(
             f"{folder} holds {data['kind']} {data['name']!r}, not {spec.kind} {spec.name!r}."
         )
-    return spec.config.from_dict(data["config"])
+    return spec.config.from_dict(data["config"]).located(folder)
 
 
 def pretrained_folder(tag: str) -> Path:

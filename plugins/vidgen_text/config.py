@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from vidgen.config import Config, config, require
 from vidgen.contract import TextEncoderConfig, TextEncoderContract, TextSpec
@@ -200,6 +200,14 @@ class JointConfig(TextEncoderConfig):
                     isinstance(value, (str, Mapping)),
                     f"JointConfig.{field} is a name, a table or a configuration, not {value!r}.",
                 )
+
+    def located(self, folder: Path) -> Self:
+        """Return the configuration of a part in this folder, with the files that both have there."""
+        changes = {}
+        for field, slot in (("tokens", self.tokens_slot), ("pooled", self.pooled_slot)):
+            if (folder / field).is_dir():
+                changes[field] = slot.config.located(folder / field)
+        return self.replace(**changes) if changes else self
 
     @property
     def tokens_slot(self) -> Slot:

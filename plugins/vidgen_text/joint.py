@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from vidgen.interfaces import TextEmbedding, TextEncoder
@@ -32,6 +33,13 @@ class JointEncoder(TextEncoder):
         # What is saved from here on has the weights of both.
         loaded = {field: getattr(self, field).config for field, slot in slots.items() if slot.trained}
         self.config = config.replace(**loaded)
+
+    def save_files(self, folder: Path) -> None:
+        """Write what both have beside their tensors, each into a folder of its own."""
+        for field in ("tokens", "pooled"):
+            part = getattr(self, field)
+            if hasattr(part, "save_files"):
+                part.save_files(folder / field)
 
     def encode(self, prompts: Sequence[str]) -> TextEmbedding:
         """Encode B prompts by both."""

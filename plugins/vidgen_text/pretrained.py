@@ -14,7 +14,7 @@ from vidgen.errors import CheckpointError, ConfigError
 from vidgen.interfaces import TextEncoder
 from vidgen_text.hub import only_cached_when_unreachable
 from vidgen_text.prompts import first_line
-from vidgen_text.transformers_config import TransformersConfig
+from vidgen_text.transformers_config import TOKENIZER, TransformersConfig
 
 __all__ = ["TransformersEncoder"]
 
@@ -69,6 +69,19 @@ class TransformersEncoder(TextEncoder):
             truncation=True,
             return_tensors="pt",
         ).to(next(self.stack.parameters()).device)
+
+    def save_files(self, folder: Path) -> None:
+        """Write the tokenizer, so that the folder needs no other; bytes need none."""
+        if self.config.source or self.config.tokenizer:
+            self.tokenizer.save_pretrained(folder / TOKENIZER)
+
+    def save_transformers(self, folder: Path) -> None:
+        """Write ``text_encoder`` and ``tokenizer`` into a folder as transformers does, for other libraries."""
+        whole = self.model_class()(self.sizes())
+        weights = {name: tensor.cpu() for name, tensor in self.stack.state_dict().items()}
+        self.inner(whole).load_state_dict(weights)
+        whole.to(next(self.stack.parameters()).dtype).save_pretrained(folder / "text_encoder")
+        self.tokenizer.save_pretrained(folder / "tokenizer")
 
     def read_model(self) -> Any:
         """Read the whole published model, in torch's default type, without a second copy of its weights."""

@@ -10,7 +10,10 @@ from vidgen.config import config, require
 from vidgen.contract import TextEncoderConfig, TextEncoderContract, TextSpec
 from vidgen.published import translate
 
-__all__ = ["CLIPConfig", "LlamaConfig", "T5Config", "TransformersConfig"]
+__all__ = ["TOKENIZER", "CLIPConfig", "LlamaConfig", "T5Config", "TransformersConfig"]
+
+TOKENIZER = "tokenizer"
+"""The folder of the tokenizer beside the weights."""
 
 
 @config
@@ -58,6 +61,11 @@ class TransformersConfig(TextEncoderConfig):
             bool(self.source or self.tokenizer) or self.vocabulary >= 384,
             f"{name}.vocabulary must be at least 384 for bytes, not {self.vocabulary}; or give a source.",
         )
+
+    def located(self, folder: Path) -> Self:
+        """Return the configuration of a part in this folder, with the tokenizer that was saved there."""
+        beside = folder / TOKENIZER
+        return self.replace(source="", tokenizer=str(beside)) if beside.is_dir() else self
 
     @classmethod
     def from_transformers(cls, data: Mapping[str, Any], **fields: Any) -> Self:
