@@ -28,10 +28,15 @@ from vidgen.interfaces import TextEmbedding as TextEmbedding
 from vidgen.interfaces import TextEncoder as TextEncoder
 from vidgen.interfaces import TimeGrid as TimeGrid
 from vidgen.interfaces import VideoAutoencoder as VideoAutoencoder
+from vidgen.lora import Lora as Lora
+from vidgen.lora import load_lora as load_lora
+from vidgen.lora import merge_loras as merge_loras
+from vidgen.lora import unmerge_loras as unmerge_loras
 from vidgen.process import Process as Process
 from vidgen.process import ProcessSpec as ProcessSpec
 from vidgen.published import PublishedLayout as PublishedLayout
 from vidgen.published import load_published as load_published
+from vidgen.quantisation import quantise as quantise
 from vidgen.recipe import Recipe as Recipe
 from vidgen.recipe import check as check
 from vidgen.registration import register as register

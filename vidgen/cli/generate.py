@@ -17,6 +17,7 @@ from vidgen.size import Size
 from vidgen.spec import INTERFACES
 
 if TYPE_CHECKING:
+    from vidgen.sampling.memory import Memory
     from vidgen.sampling.pipeline import Pipeline
     from vidgen.video import Video
 
@@ -86,6 +87,21 @@ def generate(
     fit: Annotated[Literal["refuse", "pad"], typer.Option(help="Sizes that do not fit.")] = "refuse",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto (what is fast), float32, bfloat16 or float16.")] = "auto",
+    memory: Annotated[
+        Literal["auto", "all", "stages", "layers"],
+        typer.Option(help="What is on the device: all parts, one at a time, or blocks; auto is what fits."),
+    ] = "auto",
+    storage: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Keep weights in fewer bits: fp8, int8-weight-only, ..."),
+    ] = None,
+    decode: Annotated[
+        str, typer.Option(metavar="WAY", help="auto, whole, stream, or the side of a tile in pixels.")
+    ] = "auto",
+    lora: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE[@SCALE]", help="Put a LoRA on the denoiser; may be repeated."),
+    ] = None,
     foreign: Annotated[
         bool, typer.Option("--foreign", help="Let trained parts meet unknown spaces.")
     ] = False,
@@ -104,6 +120,7 @@ def generate(
       vidgen generate "a small red cross moving up on a navy background" --image first.png
       vidgen generate "a small red cross moving up on a navy background" --video clip.mp4 --extend forward
       vidgen generate "a large cyan circle circling on a grey background" --frames 320 --chunk 33
+      vidgen generate "a cat" --model folder-of-a-large-model --memory layers --storage fp8 --lora style.safetensors@0.8
     """  # noqa: D301
     from vidgen.video.writer import format_of
 
@@ -121,8 +138,13 @@ def generate(
         guide = {"scale": guidance, **guide}
     chosen = dict(zip(INTERFACES, (autoencoder, denoiser, text_encoder, scheduler), strict=True))
     pipe = _pipeline(model, {kind: name for kind, name in chosen.items() if name}, foreign)
-    _move(pipe, device, dtype)
+    asked = {"frames": chunk or frames, "height": height, "width": width}
+    wanted = pipe.sampling.replace(**{name: value for name, value in asked.items() if value is not None}).size
+    _place(pipe, device, dtype, memory, storage, decode, wanted, len(prompts))
     note(f"{pipe!r} on {pipe.device}, {str(pipe.dtype).removeprefix('torch.')}")
+    for one in lora or ():
+        source, scale = _scaled(one)
+        note(f"{pipe.lora(source, scale)!r}")
     options: dict[str, Any] = {
         "height": height,
         "width": width,
@@ -155,14 +177,34 @@ def _pipeline(model: str | None, parts: dict[str, Any], foreign: bool) -> Pipeli
     return pipe.replace(**parts, foreign=foreign) if parts else pipe
 
 
-def _move(pipe: Pipeline, device: str, dtype: str) -> None:
+def _place(
+    pipe: Pipeline,
+    device: str,
+    dtype: str,
+    memory: Memory,
+    storage: str | None,
+    decode: str,
+    size: Size,
+    batch: int,
+) -> None:
     known = ("auto", "float32", "bfloat16", "float16")
     if dtype not in known:
         raise ConfigError(f"--dtype takes {', '.join(known)}, not {dtype!r}.")
+    way: Any = int(decode) if decode.isdigit() else decode
     try:
-        pipe.to(device, dtype)
+        pipe.place(device, dtype, memory, storage=storage, decode=way, size=size, batch=batch)
     except (RuntimeError, AssertionError) as problem:  # torch names no error of its own for an absent device
         raise ConfigError(f"--device {device} cannot be used: {str(problem).splitlines()[0]}") from problem
+    note(pipe.placement.note if pipe.placement else "")
+
+
+def _scaled(lora: str) -> tuple[str, float]:
+    """Return where a LoRA is, and how much of it is added: what follows the last @, if that is a number."""
+    source, _, scale = lora.rpartition("@")
+    try:
+        return source, float(scale)
+    except ValueError:
+        return lora, 1.0
 
 
 def _write(pieces: Iterator[Video], outputs: Sequence[Path]) -> None:

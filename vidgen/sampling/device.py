@@ -31,12 +31,12 @@ def as_dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch.dty
     Raises:
         ConfigError: For a name that is none.
     """
-    if isinstance(dtype, str) and dtype != "auto":
-        found = getattr(torch, dtype, None)
-        if not (isinstance(found, torch.dtype) and found.is_floating_point):
-            raise ConfigError(f"dtype is auto, float32, bfloat16 or float16, not {dtype!r}.")
-        return found
-    return auto_dtype(device) if dtype == "auto" else dtype
+    if not isinstance(dtype, str):
+        return dtype
+    found = auto_dtype(device) if dtype == "auto" else getattr(torch, dtype, None)
+    if not (isinstance(found, torch.dtype) and found.is_floating_point):
+        raise ConfigError(f"dtype is auto, float32, bfloat16 or float16, not {dtype!r}.")
+    return found
 
 
 @functools.cache

@@ -47,7 +47,7 @@ def refused(vidgen) -> Callable[..., str]:
         assert result.exit_code == 2, result.output
         *notes, line = result.stderr.splitlines()  # what it is about to do may be noted before
         assert line.startswith("error: ")
-        assert all(note.startswith(("Pipeline(", "warning: ", "training ")) for note in notes)
+        assert all(note.startswith(("Pipeline(", "memory=", "warning: ", "training ")) for note in notes)
         return line
 
     return run
