@@ -10,6 +10,7 @@ import torch
 from einops import repeat
 from torch import Tensor, nn
 
+from vidgen.errors import ContractError
 from vidgen.interfaces import Condition
 from vidgen.size import Size
 from vidgen_diffusers.denoiser_config import DiffusersDenoiserConfig
@@ -91,10 +92,15 @@ def _sana(model: nn.Module, asked: Asked) -> dict[str, Any]:
 
 def _skyreels(model: nn.Module, asked: Asked) -> dict[str, Any]:
     made = _wan(model, asked)
+    forcing = asked.config.per_frame_time
     if asked.config.option("inject_sample_info"):
-        # it was told two rates alone: 16 frames a second, and all others
-        made["fps"] = (asked.fps != 16).long()
-    if asked.config.per_frame_time:
+        rates = (asked.fps != 16).long()  # it was told two rates alone: 16 frames a second, and all others
+        if forcing and not (rates == rates[0]).all():
+            raise ContractError(
+                "SkyReelsV2 takes one frame rate for all samples when frames have their own times."
+            )
+        made["fps"] = rates[:1] if forcing else rates
+    if forcing:
         made["enable_diffusion_forcing"] = True
     return made
 

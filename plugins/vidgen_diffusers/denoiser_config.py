@@ -9,8 +9,8 @@ from typing import Any, Literal, Self, cast
 from vidgen.config import config, require
 from vidgen.contract import DenoiserConfig, DenoiserContract, LatentSpec, TextSpec
 from vidgen.errors import closest
-from vidgen.process import Prediction, ProcessSpec
-from vidgen_diffusers.denoiser_models import BACKBONES, Backbone, Model
+from vidgen.process import ProcessSpec
+from vidgen_diffusers.denoiser_models import BACKBONES, Backbone, Model, Prediction
 from vidgen_diffusers.options import Options
 
 __all__ = ["DiffusersDenoiserConfig"]

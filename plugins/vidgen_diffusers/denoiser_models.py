@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from vidgen.process import Prediction, ProcessSpec
+from vidgen.process import ProcessSpec
 
-__all__ = ["BACKBONES", "Backbone", "Model"]
+__all__ = ["BACKBONES", "Backbone", "Model", "Prediction"]
 
+Prediction = Literal["epsilon", "sample", "v", "flow"]
 Model = Literal[
     "AllegroTransformer3DModel",
     "CogVideoXTransformer3DModel",

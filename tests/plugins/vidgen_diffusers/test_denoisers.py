@@ -20,7 +20,8 @@ from vidgen.errors import CheckpointError, ConfigError, ContractError
 from vidgen.interfaces import Condition, TextEmbedding
 from vidgen.process import Process
 from vidgen.size import Size
-from vidgen.testing import check_component
+from vidgen.testing import Subject, check_component
+from vidgen.train.memory import checkpoint_blocks
 
 diffusers = pytest.importorskip("diffusers", reason="diffusers is not installed (pip install diffusers)")
 
@@ -320,6 +321,45 @@ def test_conformance_of_every_class(name: str) -> None:
     failed = {row.check: row.message for row in rows if row.status == "fail"}
     assert failed.keys() == EXPECTED_FAILURES.get(name, {}).keys(), failed
     assert sum(row.status == "pass" for row in rows) > 10
+
+
+@pytest.mark.parametrize(
+    ("name", "fields", "options"),
+    [
+        ("tiny-cogvideox", {"given": True}, {}),
+        ("tiny-cogvideox", {}, {**ROTARY, "patch_size_t": 2}),
+        ("tiny-hunyuan", {"given": True}, {"image_condition_type": "latent_concat"}),
+        ("tiny-hunyuan", {"pooled_width": POOLED}, {"guidance_embeds": False}),
+        ("tiny-ltx", FRAMES, {}),
+        ("tiny-skyreels-v2", FRAMES, {"inject_sample_info": True}),
+        ("tiny-wan", {**FRAMES, "text_padding": "zeros"}, {}),
+    ],
+    ids=str,
+)
+def test_abilities_of_variants(name: str, fields: dict[str, Any], options: dict[str, Any]) -> None:
+    settings = SPEC.preset(name)
+    settings = settings.replace(options={**settings.options, **options}, **fields)
+    checks = [
+        "abilities-as-declared",
+        "per-frame-time-as-declared",
+        "padding-as-declared",
+        "predictions-as-declared",
+    ]
+    rows = check_component("denoiser", "diffusers", checks=checks, subject=Subject(SPEC, settings, name))
+    assert not [row for row in rows if row.status == "fail"]
+
+
+def test_blocks_that_are_recomputed_give_the_same_gradients() -> None:
+    part = stirred("tiny-wan").train()
+    other = copy.deepcopy(part)
+    checkpoint_blocks(other)
+    for one in (part, other):
+        x, words = noise(1, 4, 4), text(part)
+        one(x, TIMES, one.prepare(words, Condition(), Size(1, 4, 4))).value.square().mean().backward()
+    assert all(
+        torch.allclose(a.grad, b.grad, atol=1e-6)
+        for a, b in zip(part.parameters(), other.parameters(), strict=True)
+    )
 
 
 FULL = {  # billions of parameters, as counted for diffusers on the meta device
@@ -631,3 +671,18 @@ def test_switches_that_are_off_may_be_unknown() -> None:
     assert CONFIG.from_published(
         {**WAN, "some_new_feature": None, "another": False}, []
     ) == CONFIG.from_published(WAN, [])
+
+
+@pytest.mark.filterwarnings("ignore:Random weights")
+@pytest.mark.parametrize("name", TINY)
+def test_every_class_makes_a_video_with_parts_of_others(name: str, tmp_path: Path) -> None:
+    """Its latent channels, text, strides and pooled text follow; saved and loaded it makes the same video."""
+    settings = SPEC.preset(name).replace(latent_channels=None)
+    pipe = vidgen.compose(
+        autoencoder="sora-vae/tiny", denoiser=settings, text_encoder="bytes/tiny", scheduler="dpmpp-2m"
+    )
+    assert pipe.status == "must be trained"
+    sizes = {"frames": 5, "height": 32, "width": 48, "steps": 2, "seed": 0, "guidance": 3.0}
+    made = pipe("a red circle", **sizes)
+    pipe.save(tmp_path / "pipe")
+    assert vidgen.load(tmp_path / "pipe")("a red circle", **sizes) == made
