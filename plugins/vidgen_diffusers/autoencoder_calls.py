@@ -66,8 +66,9 @@ def _ltx_decode(
     model: Any, config: DiffusersAutoencoderConfig, raw: Tensor, generator: torch.Generator | None
 ) -> Tensor:
     """Put noise to the latents and tell the decoder how much, where it was trained so."""
-    if generator is None:
-        generator = torch.Generator().manual_seed(0)
+    if generator is None:  # each sample with the same noise, so that its batch does not matter
+        parts = (_ltx_decode(model, config, one, torch.Generator().manual_seed(0)) for one in raw.split(1))
+        return torch.cat(list(parts))
     time = None
     if model.config.timestep_conditioning:
         time = torch.full((len(raw),), config.decode_timestep, dtype=raw.dtype, device=raw.device)

@@ -7,8 +7,9 @@ from typing import Any, Literal, Self
 
 from vidgen.config import config, require
 from vidgen.contract import AutoencoderContract, KLAutoencoderConfig, LatentSpec
-from vidgen.errors import ConfigError, closest
+from vidgen.errors import closest
 from vidgen_diffusers.autoencoder_models import AUTOENCODERS, PUBLISHED, REFUSED, Autoencoder
+from vidgen_diffusers.library import class_name
 from vidgen_diffusers.options import Options
 
 __all__ = ["DiffusersAutoencoderConfig"]
@@ -125,14 +126,5 @@ class DiffusersAutoencoderConfig(KLAutoencoderConfig):
         Raises:
             ConfigError: For a class that is not supported, with those that are, and for an unknown argument.
         """
-        name = data.get("_class_name")
-        require(
-            isinstance(name, str),
-            "Which class of diffusers it is stands in config.json; put it beside the weights.",
-        )
-        if name not in AUTOENCODERS:
-            why = f": it {REFUSED[name]}" if name in REFUSED else closest(str(name), AUTOENCODERS).rstrip("?")
-            raise ConfigError(
-                f"The autoencoder class {name!r} is not supported{why}. Supported: {', '.join(AUTOENCODERS)}."
-            )
+        name = class_name(data, "autoencoder", AUTOENCODERS, REFUSED)
         return cls(model=name, options=data)

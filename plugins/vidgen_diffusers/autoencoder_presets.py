@@ -101,7 +101,7 @@ _TINY = {
     ),
     "tiny-svd": _of(
         "AutoencoderKLTemporalDecoder", down_block_types=["DownEncoderBlock2D"] * 4, block_out_channels=[32] * 4,
-        latent_channels=16,
+        latent_channels=16, layers_per_block=2,
     ),
     "tiny-sd": _of("AutoencoderKL", **_FOUR_2D, **_NORMED),
     "tiny-qwen-image": _of("AutoencoderKLQwenImage", **_WAN_TINY),

@@ -3,11 +3,39 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
-from vidgen.errors import MissingDependencyError
+from vidgen.errors import ConfigError, MissingDependencyError, closest
 
-__all__ = ["published_class"]
+__all__ = ["class_name", "published_class"]
+
+
+def class_name(
+    data: Mapping[str, Any], kind: str, supported: Mapping[str, Any], refused: Mapping[str, str]
+) -> Any:
+    """Return the class that a published file of settings names.
+
+    Args:
+        data: The settings.
+        kind: What it is, for messages.
+        supported: The classes that are.
+        refused: Classes that are not, each with the reason.
+
+    Raises:
+        ConfigError: For none, and for a class that is not supported, with those that are.
+    """
+    name = data.get("_class_name")
+    if not isinstance(name, str):
+        raise ConfigError(
+            f"Which class of diffusers the {kind} is stands in its config under _class_name; it is missing."
+        )
+    if name not in supported:
+        why = f": it {refused[name]}" if name in refused else closest(name, supported).rstrip("?")
+        raise ConfigError(
+            f"The {kind} class {name!r} is not supported{why}. Supported: {', '.join(supported)}."
+        )
+    return name
 
 
 def published_class(name: str) -> Any:

@@ -9,8 +9,9 @@ from typing import Any, Literal, Self
 
 from vidgen.config import config, require
 from vidgen.contract import SchedulerConfig, SchedulerContract
-from vidgen.errors import ConfigError, closest
+from vidgen.errors import closest
 from vidgen.process import ProcessSpec
+from vidgen_diffusers.library import class_name
 from vidgen_diffusers.options import Options
 from vidgen_diffusers.scheduler_models import REFUSED, SAMPLERS, Sampler
 
@@ -161,12 +162,7 @@ class DiffusersSchedulerConfig(SchedulerConfig):
         Raises:
             ConfigError: For a class that is not supported, with those that are, and for an unknown argument.
         """
-        name = data.get("_class_name")
-        if name not in SAMPLERS:
-            why = f": it {REFUSED[name]}" if name in REFUSED else closest(str(name), SAMPLERS).rstrip("?")
-            raise ConfigError(
-                f"The scheduler class {name!r} is not supported{why}. Supported: {', '.join(SAMPLERS)}."
-            )
+        name = class_name(data, "scheduler", SAMPLERS, REFUSED)
         return cls(model=name, options=data)
 
 

@@ -46,7 +46,6 @@ _TABLE: Fields = {
     "beta_schedule": "linear",
     "trained_betas": None,
     "prediction_type": "epsilon",
-    "steps_offset": 0,
 }
 _STABLE: Fields = {**_TABLE, "beta_start": 0.00085, "beta_end": 0.012}
 _THRESHOLD: Fields = {"thresholding": False, "dynamic_thresholding_ratio": 0.995, "sample_max_value": 1.0}
@@ -54,8 +53,8 @@ _SPACINGS: Fields = {"use_karras_sigmas": False, "use_exponential_sigmas": False
 _FLOW_TOO: Fields = {"use_flow_sigmas": False, "flow_shift": 1.0}
 _DYNAMIC: Fields = {"use_dynamic_shifting": False, "time_shift_type": "exponential"}
 _RESCALED: Fields = {"rescale_betas_zero_snr": False}
-_LEADING: Fields = {"timestep_spacing": "leading"}
-_LINSPACE: Fields = {"timestep_spacing": "linspace"}
+_LEADING: Fields = {"timestep_spacing": "leading", "steps_offset": 0}
+_LINSPACE: Fields = {"timestep_spacing": "linspace", "steps_offset": 0}
 _CLIPPED: Fields = {"clip_sample": True, "clip_sample_range": 1.0}
 _DDIM: Fields = {**_TABLE, **_CLIPPED, **_LEADING, **_RESCALED, "set_alpha_to_one": True}
 _COGVIDEOX: Fields = {
