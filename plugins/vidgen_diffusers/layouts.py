@@ -14,7 +14,6 @@ from typing import Any, Literal
 from vidgen.contract import LatentSpec
 from vidgen.errors import CheckpointError, ConfigError, UnknownNameError
 from vidgen.layout import PipelineLayout, PublishedScheduler, check_classes, read_scheduler
-from vidgen.process import Prediction
 from vidgen.recipe import Recipe, Sampling, Slot
 from vidgen.registry import find
 from vidgen.size import Size
@@ -27,7 +26,7 @@ __all__ = ["FAMILIES", "DiffusersLayout", "Family"]
 
 Fields = Mapping[str, Any]
 
-PREDICTIONS: Mapping[str, Prediction] = {
+PREDICTIONS: Mapping[str, Any] = {
     "epsilon": "epsilon",
     "flow_prediction": "flow",
     "sample": "sample",

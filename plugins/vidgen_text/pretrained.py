@@ -99,7 +99,11 @@ class TransformersEncoder(TextEncoder):
             self._compare(published)
             # Safetensors where there are any; else torch.load(weights_only=True), which transformers insists on.
             model, loading = self.model_class().from_pretrained(
-                source, config=self.sizes(), dtype=torch.get_default_dtype(), output_loading_info=True
+                source,
+                config=self.sizes(),
+                dtype=torch.get_default_dtype(),
+                variant=_variant(source),
+                output_loading_info=True,
             )
         except CheckpointError:
             raise
@@ -134,6 +138,13 @@ def _inside(source: str, folder: str) -> str:
     """Return the named folder inside a source that keeps its parts apart, else the source."""
     inner = Path(source) / folder
     return str(inner) if inner.is_dir() else source
+
+
+def _variant(source: str) -> str | None:
+    """Return the word that stands in the names of a folder's weights (``model.fp16.safetensors``), if none lacks it."""
+    names = [path.name.split(".") for path in Path(source).glob("model*.safetensors")]
+    words = sorted({parts[1].split("-")[0] for parts in names if len(parts) > 2})
+    return words[0] if words and all(len(parts) > 2 for parts in names) else None
 
 
 def _read_tokenizer(name: str, config: TransformersConfig) -> Any:

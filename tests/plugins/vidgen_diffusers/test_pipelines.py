@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -99,7 +101,7 @@ def cogvideox(**changes: Any) -> Any:
     )
 
 
-def ltx() -> Any:
+def ltx(**changes: Any) -> Any:
     transformer = diffusers.LTXVideoTransformer3DModel(
         in_channels=8,
         out_channels=8,
@@ -115,6 +117,7 @@ def ltx() -> Any:
         decoder_block_out_channels=(8, 8, 8, 8),
         layers_per_block=(1, 1, 1, 1, 1),
         decoder_layers_per_block=(1, 1, 1, 1, 1),
+        **changes,
     )
     vae.latents_mean.copy_(torch.linspace(-0.5, 0.5, 8))
     vae.latents_std.copy_(torch.linspace(0.5, 1.5, 8))
@@ -485,6 +488,39 @@ def test_weights_are_read_in_the_type_that_is_asked_for(tmp_path: Path) -> None:
     for module in own.modules().values():
         assert {p.dtype for p in module.parameters()} == {torch.bfloat16}
     assert ours("hunyuan", own, steps=1).isfinite().all()
+
+
+def test_weights_in_several_files_and_under_other_names_are_found(tmp_path: Path) -> None:
+    pipe = saved("hunyuan", tmp_path / "whole")
+    pipe.save_pretrained(tmp_path / "shards", max_shard_size="20KB")
+    pipe.save_pretrained(tmp_path / "variant", variant="fp16")
+    assert len(list((tmp_path / "shards" / "transformer").glob("*.safetensors"))) > 1
+    assert list((tmp_path / "variant" / "text_encoder").glob("*.fp16.safetensors"))
+    first = vidgen.load(tmp_path / "whole")
+    for folder in ("shards", "variant"):
+        other = vidgen.load(tmp_path / folder)
+        for kind, module in first.modules().items():
+            there = other.modules()[kind].state_dict()
+            assert all(tensor.equal(there[name]) for name, tensor in module.state_dict().items())
+        assert other.autoencoder.latent.space == first.autoencoder.latent.space
+
+
+def test_a_decoder_that_is_told_a_time_makes_the_same_video(tmp_path: Path) -> None:
+    pipe = saved("ltx", tmp_path, timestep_conditioning=True)
+    own = vidgen.load(tmp_path)
+    expected = theirs("ltx", pipe, noise_of("ltx", own), steps=2, guidance=1.0)
+    torch.testing.assert_close(ours("ltx", own, steps=2, guidance=1.0), expected, atol=1e-4, rtol=0)
+
+
+def test_a_folder_is_checked_without_torch(tmp_path: Path) -> None:
+    saved("hunyuan", tmp_path)
+    code = (
+        "import sys; from vidgen.layout import read_pipeline; "
+        f"recipe = read_pipeline({str(tmp_path)!r}); assert recipe.problems() == []; "
+        "print(recipe.status(), [m for m in ('torch', 'diffusers', 'transformers') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "native []", done.stdout + done.stderr
 
 
 def test_denoisers_are_not_told_what_they_cannot_hear(tmp_path: Path) -> None:
