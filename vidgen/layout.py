@@ -1,8 +1,8 @@
 """Reading and writing the folders of other libraries: whole systems by the class names that stand in them.
 
 A folder as diffusers writes it holds ``model_index.json``, which names the class of the pipeline and of each part,
-and a folder a part. Which of our parts serve a class is known by plugins: components of the kinds ``pipeline_layout`` and
-``scheduler_layout`` list the class names that they read. Nothing of such a folder is ever imported. No torch here.
+and a folder a part. Which of our parts serve a class is known by plugins: components of the kinds ``pipeline_layout``
+and ``scheduler_layout`` list the class names that they read. Nothing of such a folder is ever imported. No torch here.
 """
 
 from __future__ import annotations

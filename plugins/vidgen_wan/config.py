@@ -210,7 +210,7 @@ class WanConfig(DenoiserConfig):
                 "Wan: image_dim and added_kv_proj_dim belong together.",
             )
         inputs, channels = fields.pop("inputs"), fields.pop("outputs") or fields["inputs"]
-        known = {channels: "none", 2 * channels + 4: "frames"}
+        known: dict[int, Any] = {channels: "none", 2 * channels + 4: "frames"}
         require(
             inputs in known,
             f"Wan: {inputs} input channels for {channels} latent channels are not implemented; "

@@ -119,7 +119,9 @@ class Wan(Denoiser, PublishedLayout):
         x, channels = inputs["hidden_states"], self.config.latent_channels or 0
         given = x[:, channels:] if x.shape[1] > channels else None
         image = inputs.get("encoder_hidden_states_image")
-        if image is not None and self.config.image_places is not None:  # published are two images one after another
+        if (
+            image is not None and self.config.image_places is not None
+        ):  # published are two images one after another
             image = rearrange(image, "(b images) n d -> b (images n) d", b=len(x))
         prepared = self._prepared(
             inputs["encoder_hidden_states"],

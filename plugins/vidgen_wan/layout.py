@@ -107,7 +107,7 @@ class WanLayout(PipelineLayout):
         scheduler = write_scheduler(published, folder / "scheduler")
         write_part(pipe.autoencoder, folder / "vae", "diffusion_pytorch_model.safetensors")
         write_part(pipe.denoiser, folder / "transformer", "diffusion_pytorch_model.safetensors")
-        pipe.text_encoder.save_transformers(folder)  # type: ignore[attr-defined]
+        pipe.text_encoder.save_transformers(folder)  # type: ignore[operator]
         index = {
             "_class_name": "WanPipeline",
             "scheduler": ["diffusers", scheduler],

@@ -24,8 +24,7 @@ def autoencoder_names(names: Collection[str], config: WanAutoencoderConfig) -> M
     levels = len(config.multiples)
     steps: list[str] = []
     for level in range(levels):
-        for number in range(config.depth + 1):
-            steps.append(f"up_blocks.{level}.resnets.{number}")
+        steps += [f"up_blocks.{level}.resnets.{block}" for block in range(config.depth + 1)]
         if level < levels - 1:
             steps.append(f"up_blocks.{level}.upsamplers.0")
     middle = {"0": "resnets.0", "1": "attentions.0", "2": "resnets.1"}

@@ -13,6 +13,7 @@ from vidgen.layout import INDEX, read_pipeline
 from vidgen.recipe import Recipe
 from vidgen.registry import list_components
 from vidgen.sampling.device import as_dtype, auto_device
+from vidgen.sampling.memory import Memory
 from vidgen.sampling.pipeline import Pipeline, compose
 from vidgen.spec import INTERFACES
 
@@ -29,6 +30,7 @@ def load(
     offline: bool = False,
     device: str | torch.device = "cpu",
     dtype: torch.dtype | str | None = None,
+    memory: Memory | None = None,
 ) -> Pipeline:
     """Load a pipeline: the shipped default, a tag, a folder or a Hub id.
 
@@ -41,6 +43,8 @@ def load(
         offline: Look for a Hub id only among what was fetched before.
         device: ``auto`` takes an accelerator if there is one.
         dtype: ``auto`` takes what is fast there; None is float32.
+        memory: How the device's memory is shared out, as in `Pipeline.place`; then weights are read into the CPU's
+            first. None puts all on the device.
 
     Raises:
         CheckpointError: For a folder that is no pipeline or not complete, or that cannot be fetched.
@@ -65,14 +69,16 @@ def load(
         )
     slots: dict[str, Any] = {kind: recipe.slot(kind) for kind in INTERFACES}
     place = auto_device() if device == "auto" else torch.device(device)
-    return compose(
+    kind = as_dtype(dtype, place)
+    pipe = compose(
         **slots,
         sampling=recipe.sampling,
         foreign=recipe.foreign,
         adapt=recipe.adapt,
-        device=place,
-        dtype=as_dtype(dtype, place),
+        device=place if memory is None else "cpu",
+        dtype=kind,
     )
+    return pipe if memory is None else pipe.place(place, kind, memory)
 
 
 def _fetch(source: str, revision: str | None, *, offline: bool) -> Path:

@@ -29,7 +29,9 @@ SIZES = {
 
 def reference(**sizes):
     torch.manual_seed(0)
-    return diffusers.AutoencoderKLWan(**{"z_dim": 16, "temperal_downsample": [False, True, True], **sizes}).eval()
+    return diffusers.AutoencoderKLWan(
+        **{"z_dim": 16, "temperal_downsample": [False, True, True], **sizes}
+    ).eval()
 
 
 @pytest.fixture(params=["tiny", "levels", "lopsided"])
@@ -58,7 +60,8 @@ def test_it_normalises_as_the_pipeline_does(pair):
     theirs, ours = pair[0].double(), pair[1].double()
     video = torch.rand(1, 3, 5, 16, 16, dtype=torch.float64) * 2 - 1
     mean, std = (
-        torch.tensor(getattr(theirs.config, name), dtype=torch.float64).view(1, -1, 1, 1, 1) for name in ("latents_mean", "latents_std")
+        torch.tensor(getattr(theirs.config, name), dtype=torch.float64).view(1, -1, 1, 1, 1)
+        for name in ("latents_mean", "latents_std")
     )
     expected = (theirs.encode(video).latent_dist.mode() - mean) / std
     torch.testing.assert_close(ours.encode(video), expected, atol=1e-5, rtol=0)
@@ -98,7 +101,9 @@ def original_names(config) -> dict[str, str]:
     def block(theirs, ours, *, shortcut):
         for a, b in (("residual.0", "norm1"), ("residual.3", "norm2")):
             names[f"{theirs}.{a}.gamma"] = f"{ours}.{b}.gamma"
-        pairs = [("residual.2", "conv1"), ("residual.6", "conv2")] + [("shortcut", "conv_shortcut")] * shortcut
+        pairs = [("residual.2", "conv1"), ("residual.6", "conv2")] + [
+            ("shortcut", "conv_shortcut")
+        ] * shortcut
         for (a, b), leaf in itertools.product(pairs, ("weight", "bias")):
             names[f"{theirs}.{a}.{leaf}"] = f"{ours}.{b}.{leaf}"
 
@@ -124,12 +129,19 @@ def original_names(config) -> dict[str, str]:
         inputs = down[level] if level == 0 else down[level] // 2
         for depth in range(config.depth + 1):
             changes = depth == 0 and inputs != down[level + 1]
-            block(f"decoder.upsamples.{number}", f"decoder.up_blocks.{level}.resnets.{depth}", shortcut=changes)
+            block(
+                f"decoder.upsamples.{number}", f"decoder.up_blocks.{level}.resnets.{depth}", shortcut=changes
+            )
             number += 1
         if time is not None:
-            leaves(f"decoder.upsamples.{number}.resample.1", f"decoder.up_blocks.{level}.upsamplers.0.resample.1")
+            leaves(
+                f"decoder.upsamples.{number}.resample.1", f"decoder.up_blocks.{level}.upsamplers.0.resample.1"
+            )
             if time:
-                leaves(f"decoder.upsamples.{number}.time_conv", f"decoder.up_blocks.{level}.upsamplers.0.time_conv")
+                leaves(
+                    f"decoder.upsamples.{number}.time_conv",
+                    f"decoder.up_blocks.{level}.upsamplers.0.time_conv",
+                )
             number += 1
     for side in ("encoder", "decoder"):
         leaves(f"{side}.conv1", f"{side}.conv_in")
@@ -164,7 +176,10 @@ def test_the_original_checkpoint_loads_from_its_one_pickle(tmp_path):
     back = {ours: theirs for theirs, ours in original_names(config.replace(width=8)).items()}
     torch.save({back[name]: tensor for name, tensor in part.state_dict().items()}, tmp_path / "vae.pth")
     again = vidgen.load_published("autoencoder", "wan-vae", tmp_path, width=8)
-    assert all(torch.equal(a, b) for a, b in zip(part.state_dict().values(), again.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(part.state_dict().values(), again.state_dict().values(), strict=True)
+    )
     with pytest.raises(CheckpointError, match="other shapes"):
         vidgen.load_published("autoencoder", "wan-vae", tmp_path)
 
