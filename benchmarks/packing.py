@@ -83,7 +83,8 @@ def bucketed(part: Any, batch: Batch) -> Callable[[], Tensor]:
 def padded(part: Any, batch: Batch) -> Callable[[], Tensor]:
     """Return the loss of a batch of tokens filled up to the longest; everything that can be is made beforehand.
 
-    The library has no padded road of its own, so this drives the inner parts of `sora-dit`.
+    The library has no padded road of its own, so this drives the inner parts of `sora-dit`. The modulation is a row for
+    each sample that is broadcast; nothing is gathered or scattered.
     """
     with torch.no_grad():
         patches = [part._patches(sample[None])[0] for sample in batch.samples]
@@ -98,12 +99,16 @@ def padded(part: Any, batch: Batch) -> Callable[[], Tensor]:
     x = fill(patches)
     there = torch.stack([torch.arange(longest) < len(one) for one in patches])
     weight = there[..., None] / there.sum(1)[:, None, None] / len(patches) / x.shape[-1]
-    within = None if there.all() else there[:, None, None]
+    # Added to the scores: filling them in by a mask would be another pass over them on the way back.
+    bias = torch.zeros(there.shape).masked_fill(~there, -torch.inf)[:, None, None]
     rope = tuple(fill([known[size].rope[i] for size in sizes])[:, None] for i in range(2))
     positions = fill([known[size].positions for size in sizes])
 
     def loss() -> Tensor:
         prepared = part.prepare(batch.text, Condition(), sizes[0])
+        # Of the scores' own type, which it must not make wider.
+        kind = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+        within = None if there.all() else bias.to(kind)
         prepared = dataclasses.replace(prepared, rope=rope, within=within)
         tokens = part.enter(x)
         tokens = tokens + positions.to(tokens.dtype)
