@@ -331,7 +331,7 @@ def test_conformance_of_every_class(name: str) -> None:
         ("tiny-hunyuan", {"given": True}, {"image_condition_type": "latent_concat"}),
         ("tiny-hunyuan", {"pooled_width": POOLED}, {"guidance_embeds": False}),
         ("tiny-ltx", FRAMES, {}),
-        ("tiny-skyreels-v2", FRAMES, {"inject_sample_info": True}),
+        ("tiny-skyreels-v2", FRAMES, {}),
         ("tiny-wan", {**FRAMES, "text_padding": "zeros"}, {}),
     ],
     ids=str,
@@ -347,6 +347,21 @@ def test_abilities_of_variants(name: str, fields: dict[str, Any], options: dict[
     ]
     rows = check_component("denoiser", "diffusers", checks=checks, subject=Subject(SPEC, settings, name))
     assert not [row for row in rows if row.status == "fail"]
+
+
+def test_skyreels_knows_two_rates_and_one_at_a_time_beside_frame_times() -> None:
+    options = {**SPEC.preset("tiny-skyreels-v2").options, "inject_sample_info": True}
+    for fields in ({}, FRAMES):
+        part = stirred("tiny-skyreels-v2", options=options, **fields)
+        assert "fps" in part.config.contract().abilities
+        x, words, made = noise(2, 4, 4), text(part), {}
+        for rate in (8.0, 16.0, 24.0):
+            prepared = part.prepare(words, Condition(fps=torch.full((2,), rate)), Size(2, 4, 4))
+            made[rate] = part(x, TIMES, prepared).value
+        assert torch.equal(made[8.0], made[24.0])
+        assert differ(made[8.0], made[16.0]) > 1e-3
+    with pytest.raises(ContractError, match="one frame rate for all"):
+        part.prepare(words, Condition(fps=torch.tensor([16.0, 24.0])), Size(2, 4, 4))
 
 
 def test_blocks_that_are_recomputed_give_the_same_gradients() -> None:
