@@ -34,6 +34,7 @@ __all__ = [
     "check_classes",
     "find_layout",
     "read_pipeline",
+    "read_recipe",
     "read_scheduler",
     "write_part",
     "write_scheduler",
@@ -164,6 +165,17 @@ def read_pipeline(folder: str | Path) -> Recipe:
         )
     layout: PipelineLayout = find_layout("pipeline_layout", name)
     return layout.read(folder, index)
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe: a TOML or JSON file, the folder of a pipeline, or a folder with a ``model_index.json``.
+
+    Raises:
+        RecipeError: When there is none, or it is malformed.
+        CheckpointError: For a folder of another library that is not complete.
+        UnknownNameError: For a class that no plugin reads.
+    """
+    return read_pipeline(path) if (Path(path) / INDEX).exists() else Recipe.load(path)
 
 
 def read_scheduler(folder: str | Path) -> PublishedScheduler:

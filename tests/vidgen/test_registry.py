@@ -158,3 +158,32 @@ def test_every_owner_is_a_plugin():
     for kind in INTERFACES:
         for name in vidgen.list_components(kind):
             assert registry().owner(kind, name).startswith("plugin ")
+
+
+def test_a_plugin_that_looks_up_while_plugins_load_is_told_so(tmp_path):
+    """It would wait for itself; the others are loaded."""
+    import os
+    import subprocess
+    import sys
+
+    (tmp_path / "hasty.py").write_text(
+        "from vidgen.hookspecs import hookimpl\nimport vidgen\nvidgen.find('scheduler', 'euler')\n"
+        "@hookimpl\ndef vidgen_components():\n    return []\n"
+    )
+    info = tmp_path / "hasty-0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: hasty\nVersion: 0.1\n")
+    (info / "entry_points.txt").write_text("[vidgen]\nhasty = hasty\n")
+    code = (
+        "import vidgen\n"
+        "print({p.name: p.error for p in vidgen.plugins()}['hasty'], vidgen.list_components('scheduler', 'euler'))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert "while plugins are being loaded" in done.stdout, done.stdout + done.stderr
+    assert "['euler']" in done.stdout

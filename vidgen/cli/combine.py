@@ -38,9 +38,9 @@ def check(
       vidgen check recipe.toml
       vidgen check runs/kinetic/pipeline
     """  # noqa: D301
-    from vidgen.recipe import Recipe
+    from vidgen.layout import read_recipe
 
-    system = Recipe.load(recipe)
+    system = read_recipe(recipe)
     for kind in INTERFACES:
         slot = system.slot(kind)
         print(f"{kind}: {slot.spec.name}" + (f" with the weights {slot.weights}" if slot.weights else ""))

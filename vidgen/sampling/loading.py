@@ -9,18 +9,20 @@ import torch
 
 from vidgen.checkpoint import default_pretrained, pretrained_folder, recover_folder
 from vidgen.errors import CheckpointError, UnknownNameError
-from vidgen.layout import INDEX, read_pipeline
-from vidgen.recipe import Recipe
+from vidgen.layout import INDEX, read_recipe
 from vidgen.registry import list_components
 from vidgen.sampling.device import as_dtype, auto_device
 from vidgen.sampling.memory import Memory
 from vidgen.sampling.pipeline import Pipeline, compose
 from vidgen.spec import INTERFACES
+from vidgen.tensors import read_json
 
 __all__ = ["load"]
 
-PATTERNS = ["*.toml", "*.json", "*.safetensors", "*.txt", "*.model"]
-"""What is fetched: settings, weights and tokenizers; nothing that could run."""
+HEADS = ("recipe.toml", INDEX)
+"""What the folder of a pipeline holds: ours, or one as diffusers writes it."""
+PATTERNS = ("*.json", "*.safetensors", "*.txt", "*.model")
+"""What is fetched of a part: settings, weights and tokenizers; nothing that could run."""
 
 
 def load(
@@ -59,14 +61,9 @@ def load(
     else:
         folder = _fetch(str(source), revision, offline=offline)
     recover_folder(folder)
-    if (folder / INDEX).exists():
-        recipe = read_pipeline(folder)
-    elif (folder / "recipe.toml").exists():
-        recipe = Recipe.load(folder)
-    else:
-        raise CheckpointError(
-            f"{folder} is no pipeline: it holds neither recipe.toml (see Pipeline.save) nor {INDEX}."
-        )
+    if not any((folder / name).exists() for name in HEADS):
+        raise CheckpointError(f"{folder} is no pipeline: it holds neither {' nor '.join(HEADS)}.")
+    recipe = read_recipe(folder)
     slots: dict[str, Any] = {kind: recipe.slot(kind) for kind in INTERFACES}
     place = auto_device() if device == "auto" else torch.device(device)
     kind = as_dtype(dtype, place)
@@ -90,10 +87,13 @@ def _fetch(source: str, revision: str | None, *, offline: bool) -> Path:
         raise UnknownNameError(
             f"There is no folder, tag or Hub id {source!r}; tags: {', '.join(tags) or 'none'}."
         )
+    options: dict[str, Any] = {"revision": revision, "local_files_only": offline}
     try:
-        return Path(
-            snapshot_download(source, revision=revision, local_files_only=offline, allow_patterns=PATTERNS)
-        )
+        # First what says which folders make up the pipeline: a repository may hold the same weights in other forms too.
+        folder = Path(snapshot_download(source, allow_patterns=list(HEADS), **options))
+        parts = [*INTERFACES, *(read_json(folder / INDEX) if (folder / INDEX).exists() else ())]
+        wanted = [f"{part}/{pattern}" for part in parts if not part.startswith("_") for pattern in PATTERNS]
+        return Path(snapshot_download(source, allow_patterns=[*HEADS, *wanted], **options))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as problem:
         line = str(problem).splitlines()[0]
         raise CheckpointError(

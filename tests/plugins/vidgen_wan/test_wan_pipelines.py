@@ -258,3 +258,60 @@ def test_another_autoencoder_is_foreign_and_said_so(copy):
         pipe.replace(autoencoder="wan-vae/tiny")
     assert pipe.replace(autoencoder="wan-vae/tiny", foreign=True).status == "must be trained"
     assert pipe.replace(scheduler="dpmpp-2m").status == "native"
+
+
+def test_check_reads_such_a_folder(folder):
+    from typer.testing import CliRunner
+
+    from vidgen.cli.app import app
+
+    done = CliRunner().invoke(app, ["check", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert "native" in done.output
+
+
+def test_export_by_the_command_line(folder, tmp_path):
+    from typer.testing import CliRunner
+
+    from vidgen.cli.app import app
+
+    for source, target, layout in ((folder, "ours", "vidgen"), (tmp_path / "ours", "back", "diffusers")):
+        done = CliRunner().invoke(app, ["export", str(source), str(tmp_path / target), "--format", layout])
+        assert done.exit_code == 0, done.output
+    assert (tmp_path / "back" / "model_index.json").exists()
+    done = CliRunner().invoke(app, ["export", str(folder), str(tmp_path / "back")])
+    assert done.exit_code == 0, done.output  # a folder that it wrote is replaced
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "letter.txt").write_text("dear")
+    done = CliRunner().invoke(app, ["export", str(folder), str(tmp_path / "other")])
+    assert done.exit_code == 2
+
+
+def test_of_a_repository_only_the_parts_are_fetched(folder, tmp_path, monkeypatch):
+    import fnmatch
+
+    import huggingface_hub
+
+    repository = shutil.copytree(folder, tmp_path / "repository")
+    (repository / "whole.safetensors").write_bytes(b"the same weights in one file")
+    (repository / "evil.py").write_text("raise SystemExit")
+    (repository / "vae" / "evil.py").write_text("raise SystemExit")
+    asked = []
+
+    def fetch(source, *, allow_patterns, revision, local_files_only):
+        asked.append((source, revision, local_files_only))
+        files = [path for path in repository.rglob("*") if path.is_file()]
+        for path in files:
+            name = str(path.relative_to(repository))
+            if any(fnmatch.fnmatch(name, pattern) for pattern in allow_patterns):
+                target = tmp_path / "cache" / name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, target)
+        return str(tmp_path / "cache")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fetch)
+    pipe = vidgen.load("someone/wan", revision="main", offline=True)
+    assert pipe.status == "native"
+    assert asked == [("someone/wan", "main", True)] * 2
+    assert not list((tmp_path / "cache").rglob("*.py"))
+    assert not (tmp_path / "cache" / "whole.safetensors").exists()
