@@ -19,6 +19,7 @@ from vidgen.layout import (
 from vidgen.recipe import Recipe, Sampling, Slot
 from vidgen.registry import find
 from vidgen.tensors import fingerprint, read_json
+from vidgen_wan.config import WanConfig
 
 if TYPE_CHECKING:
     from vidgen.sampling.pipeline import Pipeline
@@ -41,6 +42,7 @@ IMAGE_ENCODER = {
     "patch_size": "patch",
     "hidden_act": "activation",
 }
+WEIGHTS = "diffusion_pytorch_model.safetensors"
 MAX_TOKENS = 512
 SAMPLING = Sampling(frames=81, height=480, width=832, fps=16.0, steps=50, guidance=5.0)
 """What the pipelines take by default."""
@@ -96,29 +98,40 @@ class WanLayout(PipelineLayout):
         return Slot.read("text_encoder", {"name": "text-and-image", "config": config})
 
     def write(self, pipe: Pipeline, folder: Path) -> bool:
-        """Write a pipeline of Wan's parts from text; False for others."""
-        names = {
-            kind: pipe.recipe.slot(kind).spec.name for kind in ("autoencoder", "denoiser", "text_encoder")
-        }
-        if names != {"autoencoder": "wan-vae", "denoiser": "wan", "text_encoder": "t5"}:
+        """Write a pipeline of Wan's parts, from text or from an image, of one or two experts; False for others."""
+        text, denoiser = pipe.text_encoder, pipe.denoiser
+        words = getattr(text, "words", text)
+        experts = [getattr(denoiser, name) for name in ("high", "low") if hasattr(denoiser, name)] or [
+            denoiser
+        ]
+        names = {"autoencoder": (pipe.autoencoder.config, "wan-vae"), "text_encoder": (words.config, "t5")}
+        ours = all(isinstance(settings, find(kind, name).config) for kind, (settings, name) in names.items())
+        if not ours or not all(isinstance(one.config, WanConfig) for one in experts):
             return False
-        contract = pipe.denoiser.config.contract()
+        contract = denoiser.config.contract()
         published = PublishedScheduler(pipe.recipe.scheduler, contract.process, contract.prediction)
-        scheduler = write_scheduler(published, folder / "scheduler")
-        write_part(pipe.autoencoder, folder / "vae", "diffusion_pytorch_model.safetensors")
-        write_part(pipe.denoiser, folder / "transformer", "diffusion_pytorch_model.safetensors")
-        pipe.text_encoder.save_transformers(folder)  # type: ignore[operator]
-        index = {
+        index: dict[str, Any] = {
             "_class_name": "WanPipeline",
-            "scheduler": ["diffusers", scheduler],
+            "scheduler": ["diffusers", write_scheduler(published, folder / "scheduler")],
             "text_encoder": ["transformers", "UMT5EncoderModel"],
-            "tokenizer": ["transformers", "T5TokenizerFast"],
-            "transformer": ["diffusers", "WanTransformer3DModel"],
+            "tokenizer": ["transformers", type(words.tokenizer).__name__],
             "transformer_2": [None, None],
             "vae": ["diffusers", "AutoencoderKLWan"],
-            "boundary_ratio": None,
-            "expand_timesteps": bool(getattr(pipe.denoiser.config, "frame_times", False)),
+            "boundary_ratio": getattr(denoiser.config, "boundary", None),
+            "expand_timesteps": "per_frame_time" in contract.abilities,
         }
+        write_part(pipe.autoencoder, folder / "vae", WEIGHTS)
+        for name, one in zip(("transformer", "transformer_2"), experts, strict=False):
+            write_part(one, folder / name, WEIGHTS)
+            index[name] = ["diffusers", "WanTransformer3DModel"]
+        words.save_transformers(folder)
+        if "given_frames" in contract.abilities:
+            index["_class_name"] = "WanImageToVideoPipeline"
+            index |= {"image_encoder": [None, None], "image_processor": [None, None]}
+            if words is not text:
+                text.save_images(folder)  # type: ignore[operator]
+                index["image_encoder"] = ["transformers", "CLIPVisionModel"]
+                index["image_processor"] = ["transformers", "CLIPImageProcessor"]
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
         return True
 

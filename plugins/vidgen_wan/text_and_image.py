@@ -63,6 +63,11 @@ class TextAndImage(TextEncoder):
         states = self.images(values.to(weight), output_hidden_states=True).hidden_states[-2]
         return rearrange(states, "(b n) l d -> b (n l) d", b=count)
 
+    def save_images(self, folder: Path) -> None:
+        """Write ``image_encoder`` and ``image_processor`` into a folder as transformers does."""
+        self.images.save_pretrained(folder / "image_encoder")  # type: ignore[operator]
+        self._processor().save_pretrained(folder / "image_processor")
+
     def _processor(self) -> Any:
         """Return what sizes and colours pictures as CLIP was trained on."""
         import transformers
