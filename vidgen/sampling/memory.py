@@ -6,23 +6,21 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
 
 from vidgen.errors import ConfigError, VidgenError, closest
-from vidgen.interfaces import VideoAutoencoder
+from vidgen.interfaces import Denoiser, TextEncoder, VideoAutoencoder
 from vidgen.nn.blocks import blocks_of
 from vidgen.quantisation import quantise, unpack
+from vidgen.recipe import Sampling
 from vidgen.sampling.device import as_dtype, auto_device, place_of
 from vidgen.sampling.footprint import Footprint, measure
 from vidgen.sampling.offload import Offload, units_of
 from vidgen.sampling.tiles import decode_tiles
 from vidgen.size import Size
-
-if TYPE_CHECKING:
-    from vidgen.sampling.system import System
 
 __all__ = ["Decoding", "Memory", "Placement", "decoded", "free_memory", "place"]
 
@@ -39,6 +37,28 @@ MEANS: Mapping[str, str] = {
     "stages": "each part is there while it works",
     "layers": "blocks are there one after the other",
 }
+
+
+class Parts(Protocol):
+    """What is placed: the live parts of a pipeline."""
+
+    autoencoder: VideoAutoencoder
+    denoiser: Denoiser
+    text_encoder: TextEncoder
+
+    @property
+    def device(self) -> torch.device:
+        """Where the denoiser is."""
+        ...
+
+    @property
+    def sampling(self) -> Sampling:
+        """The defaults of a call."""
+        ...
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Return the parts that hold tensors, by kind."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +84,7 @@ class Placement:
 
 @torch.inference_mode(False)
 def place(
-    pipe: System,
+    pipe: Parts,
     device: str | torch.device | None = "auto",
     dtype: str | torch.dtype | None = None,
     memory: Memory = "auto",
@@ -173,7 +193,7 @@ def _store(parts: Mapping[str, nn.Module], storage: str | None, dtype: torch.dty
             quantise(part, storage)
 
 
-def _planned(pipe: System, wanted: Placement, size: Size, batch: int) -> Placement:
+def _planned(pipe: Parts, wanted: Placement, size: Size, batch: int) -> Placement:
     """Choose what fits: the fastest first, tiles last, for they alone change the result a little."""
     latent = pipe.autoencoder.latent
     size = latent.padded(size)
@@ -221,7 +241,7 @@ def _planned(pipe: System, wanted: Placement, size: Size, batch: int) -> Placeme
     return replace(placement, note=f"{_words(placement)}; {why}{unknown}")
 
 
-def _weights(pipe: System, device: torch.device, memory: str) -> dict[str, int]:
+def _weights(pipe: Parts, device: torch.device, memory: str) -> dict[str, int]:
     """Return the bytes of each part's weights that are on the device at once."""
     result = {}
     for kind, part in pipe.modules().items():
@@ -254,7 +274,7 @@ def _need(weights: Mapping[str, int], work: Mapping[str, float], memory: str) ->
     return max(weight + work[kind] for kind, weight in weights.items())
 
 
-def _there(pipe: System, device: torch.device) -> int:
+def _there(pipe: Parts, device: torch.device) -> int:
     """Return the bytes of the pipeline itself that are on a device now, and count as taken."""
     tensors = {id(t): t for part in pipe.modules().values() for t in (*part.parameters(), *part.buffers())}
     return sum(t.numel() * t.element_size() for t in tensors.values() if t.device.type == device.type)
