@@ -100,7 +100,7 @@ class WanLayout(PipelineLayout):
     def write(self, pipe: Pipeline, folder: Path) -> bool:
         """Write a pipeline of Wan's parts, from text or from an image, of one or two experts; False for others."""
         text, denoiser = pipe.text_encoder, pipe.denoiser
-        words = getattr(text, "words", text)
+        words: Any = getattr(text, "words", text)
         experts = [getattr(denoiser, name) for name in ("high", "low") if hasattr(denoiser, name)] or [
             denoiser
         ]
