@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import nn
@@ -47,6 +47,14 @@ class T5Encoder(TransformersEncoder):
         if config.padding != "attended" and not self.negative_follows:
             tokens = tokens.masked_fill(~real[..., None], 0)
         return TextEmbedding(tokens, real if config.padding == "masked" else torch.ones_like(real))
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Self:
+        """Move or convert; in float16 the last layers of the feed-forwards stay float32, whose sums would overflow."""
+        super()._apply(fn, recurse)
+        for name, parameter in self.named_parameters():
+            if name.endswith(".wo.weight") and parameter.dtype == torch.float16:
+                parameter.data = parameter.data.float()
+        return self
 
     @property
     def negative_follows(self) -> bool:

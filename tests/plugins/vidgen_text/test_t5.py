@@ -113,6 +113,20 @@ def test_prompts_are_cleaned(cleaning: str, prompt: str, same: str) -> None:
         torch.testing.assert_close(part.encode([prompt]).tokens, plain.encode([same]).tokens)
 
 
+@pytest.mark.parametrize("gain", [1.0, 1e5])
+def test_sums_beyond_float16_stay_finite(gain: float) -> None:
+    part = vidgen.create("text_encoder", "t5/tiny")
+    with torch.no_grad():
+        for name, parameter in part.named_parameters():
+            if ".wo." in name:
+                parameter.mul_(gain)
+        expected = part.encode(PROMPTS).tokens
+        found = part.to(torch.float16).encode(PROMPTS).tokens.float()
+    kinds = {name.endswith(".wo.weight"): p.dtype for name, p in part.named_parameters()}
+    assert kinds == {True: torch.float32, False: torch.float16}
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0.05)
+
+
 def test_the_empty_prompt_can_be_nothing_to_read() -> None:
     part = vidgen.create("text_encoder", "t5/tiny", masks_empty=True)
     out = part.encode(["red", ""])
