@@ -95,6 +95,7 @@ class Pipeline(System):
         fps: float | None = None,
         steps: int | None = None,
         guidance: float | str | Mapping[str, Any] | Config | Guider | None = None,
+        guidance_embed: float | None = None,
         negative: str | Sequence[str] = "",
         refiner: str | Mapping[str, Any] | Config | PromptRefiner | None = None,
         seed: int | Sequence[int] | None = None,
@@ -120,6 +121,7 @@ class Pipeline(System):
             steps: Solver steps.
             guidance: Scale of classifier-free guidance; or a guider's name, ``{"name": "cfg-interval", "scale": 5}``,
                 its configuration, or a `Guider`.
+            guidance_embed: Scale that the denoiser itself is told, for those trained so (HunyuanVideo).
             negative: What to keep away from.
             refiner: What rewrites the prompts first, chosen likewise (``none``: nothing does); then the metadata hold
                 both ``prompt`` and ``refined``.
@@ -145,7 +147,14 @@ class Pipeline(System):
         )
         if not texts or not all(isinstance(text, str) for text in texts):
             raise ConfigError(f"A prompt is a string, or a non-empty list of strings, not {prompts!r}.")
-        asked = {"frames": frames, "height": height, "width": width, "fps": fps, "steps": steps}
+        asked = {
+            "frames": frames,
+            "height": height,
+            "width": width,
+            "fps": fps,
+            "steps": steps,
+            "guidance_embed": guidance_embed,
+        }
         wanted = self.sampling.replace(**{name: value for name, value in asked.items() if value is not None})
         size = self._fitting(wanted.size, fit)
         guider = as_guider(self.sampling.guidance if guidance is None else guidance)
@@ -249,7 +258,8 @@ class Pipeline(System):
             return None, None
         givens = [visual.given for visual in visuals if visual is not None and visual.given is not None]
         if givens:
-            return Held(givens, self.autoencoder, self.device), None
+            grey = "given_frames" in self.denoiser.config.contract().abilities
+            return Held(givens, self.autoencoder, self.device, grey=grey), None
         clips = [
             visual.begin.tensor()[0] for visual in visuals if visual is not None and visual.begin is not None
         ]
