@@ -13,6 +13,7 @@ __all__ = [
     "MissingDependencyError",
     "PluginError",
     "RecipeError",
+    "ResultsError",
     "SizeError",
     "UnknownNameError",
     "VideoError",
@@ -43,6 +44,10 @@ class ConfigError(VidgenError, ValueError):
 
 class RecipeError(VidgenError, ValueError):
     """A recipe file that cannot be read or lacks a part."""
+
+
+class ResultsError(VidgenError, ValueError):
+    """A file of measured results that cannot be read, or is of another kind."""
 
 
 class ContractError(VidgenError, ValueError):

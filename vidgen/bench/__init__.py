@@ -1,0 +1,5 @@
+"""The combination benchmark: every combination of parts by name, measured by suites. No torch here."""
+
+from vidgen.bench.store import Artefact, Measure, Row, Store
+
+__all__ = ["Artefact", "Measure", "Row", "Store"]
