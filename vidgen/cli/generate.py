@@ -49,6 +49,9 @@ def generate(
     fps: Annotated[float | None, typer.Option(help="Frames a second.")] = None,
     steps: Annotated[int | None, typer.Option(min=1, help="Solver steps.")] = None,
     guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance; 1 is none.")] = None,
+    guidance_embed: Annotated[
+        float | None, typer.Option(help="Scale that the denoiser itself is told, for those trained so.")
+    ] = None,
     guider: Annotated[
         str | None, typer.Option(metavar="NAME", help="Guide by another rule, with --guidance as its scale.")
     ] = None,
@@ -151,6 +154,7 @@ def generate(
         "fps": fps,
         "steps": steps,
         "guidance": guide,
+        "guidance_embed": guidance_embed,
         "refiner": choice(refiner, refiner_fields, "--refiner", "-R"),
     }
     options |= {"negative": negative, "image": image, "fit": fit}
