@@ -14,6 +14,7 @@ import vidgen
 from tests.plugins.pairwise import pairs, pairwise_cover
 from vidgen.errors import ContractError
 from vidgen.matrix import addresses, combinations
+from vidgen.parts import Address
 from vidgen.process import ProcessSpec
 from vidgen.size import Size
 from vidgen.spec import INTERFACES
@@ -104,9 +105,9 @@ def test_what_does_not_fit_is_refused_with_reasons_and_nothing_is_built(monkeypa
         with pytest.raises(ContractError) as caught:
             vidgen.compose(**parts)
         assert str(caught.value) == " ".join(reasons)
-        names = {address.partition("@")[0].partition("/")[0] for address in parts.values()}
+        names = [(kind.replace("_", " "), Address.parse(address).name) for kind, address in parts.items()]
         for reason in reasons:
-            assert sum(f"'{name}'" in reason for name in names) == 2
+            assert sum(f"{kind} '{name}'" in reason for kind, name in names) == 2
 
 
 @pytest.mark.slow

@@ -174,7 +174,7 @@ def test_loads_what_diffusers_writes(name: str, tmp_path: Path) -> None:
     clip = video(part.latent.pixel_size(Size(2, 2, 2)))
     with torch.no_grad():
         assert torch.equal(read.encode(clip), part.encode(clip))
-        assert torch.equal(read.decode(read.encode(clip)), part.decode(part.encode(clip)))
+        assert distance(read.decode(read.encode(clip)), part.decode(part.encode(clip))) < 1e-5
 
 
 @pytest.mark.parametrize("name", sorted({config.model for config in SPEC.presets.values()}))
