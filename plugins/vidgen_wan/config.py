@@ -34,7 +34,14 @@ from vidgen_wan.fields import (
     ORIGINAL_ONLY,
 )
 
-__all__ = ["ExpertsConfig", "TextAndImageConfig", "WanAutoencoderConfig", "WanConfig", "WanLayoutConfig"]
+__all__ = [
+    "MASKS",
+    "ExpertsConfig",
+    "TextAndImageConfig",
+    "WanAutoencoderConfig",
+    "WanConfig",
+    "WanLayoutConfig",
+]
 
 MEAN = (
     -0.7571, -0.7089, -0.9113, 0.1075, -0.1745, 0.9653, -0.1517, 1.5508,
@@ -45,6 +52,8 @@ STD = (
     3.2687, 2.1526, 2.8652, 1.5579, 1.6382, 1.1253, 2.8251, 1.9160,
 )  # fmt: skip
 """Mean and deviation of the published latents."""
+MASKS = 4
+"""Masks of a latent frame, one a frame of the video: the published time stride."""
 
 
 @config
@@ -174,11 +183,13 @@ class WanConfig(DenoiserConfig):
             "image_tokens": self.image_width is not None,
             "per_frame_time": self.frame_times,
         }
-        return self.base_contract(
+        declared = self.base_contract(
             patch=self.patch,
             max_latent=Size(*(self.places * p for p in self.patch)),
+            time_stride=MASKS if self.given == "frames" else None,
             abilities=frozenset(name for name, true in able.items() if true),
         )
+        return replace(declared, text=replace(declared.text, image_width=self.image_width or 0))
 
     @classmethod
     def from_published(cls, data: Mapping[str, Any], tensors: Collection[str]) -> Self:
@@ -203,11 +214,11 @@ class WanConfig(DenoiserConfig):
                 "Wan: image_dim and added_kv_proj_dim belong together.",
             )
         inputs, channels = fields.pop("inputs"), fields.pop("outputs") or fields["inputs"]
-        known: dict[int, Any] = {channels: "none", 2 * channels + 4: "frames"}
+        known: dict[int, Any] = {channels: "none", 2 * channels + MASKS: "frames"}
         require(
             inputs in known,
             f"Wan: {inputs} input channels for {channels} latent channels are not implemented; "
-            f"{channels}, or {2 * channels + 4} with given frames.",
+            f"{channels}, or {2 * channels + MASKS} with given frames.",
         )
         return cls(**fields, latent_channels=channels, given=known[inputs], text_padding="zeros")
 
@@ -221,7 +232,7 @@ class WanConfig(DenoiserConfig):
             **{
                 theirs: plain[ours] for theirs, ours in NAMES.items() if ours in plain and ours not in special
             },
-            "in_channels": channels if self.given == "none" else 2 * channels + 4,
+            "in_channels": channels if self.given == "none" else 2 * channels + MASKS,
             "out_channels": channels,
             "qk_norm": "rms_norm_across_heads",
             "added_kv_proj_dim": None if self.image_width is None else width,
@@ -338,7 +349,8 @@ class TextAndImageConfig(TextEncoderConfig):
         """Return what the encoder of text declares."""
         declared = self.text_slot.contract()
         text = declared.text
-        return TextEncoderContract(text=replace(text, space=self.space or text.space))
+        space = self.space or text.space
+        return TextEncoderContract(text=replace(text, space=space, image_width=self.width))
 
 
 @config

@@ -23,7 +23,7 @@ from vidgen.nn.pixart import TwoLayers
 from vidgen.process import Process
 from vidgen.size import Size
 from vidgen_wan.blocks import Block, ImageEmbedder, KeysValues, TextRead, modulated, positions, waves
-from vidgen_wan.config import WanConfig
+from vidgen_wan.config import MASKS, WanConfig
 from vidgen_wan.names import denoiser_names
 
 __all__ = ["Prepared", "Wan"]
@@ -60,7 +60,7 @@ class Wan(Denoiser, PublishedLayout):
         super().__init__(config)
         known = config.follow()
         width, channels = config.heads * config.head_width, known.latent_channels or 0
-        inputs = channels if config.given == "none" else 2 * channels + 4
+        inputs = channels if config.given == "none" else 2 * channels + MASKS
         self.patch_embedding = nn.Conv3d(inputs, width, config.patch, config.patch)
         self.condition_embedder = nn.ModuleDict(
             {
@@ -90,7 +90,7 @@ class Wan(Denoiser, PublishedLayout):
         mask = None if bool(text.text_mask.all()) else text.text_mask[:, None, None]
         given = condition.given_frames
         if given is None and self.config.given == "frames":
-            channels = (self.config.latent_channels or 0) + 4
+            channels = (self.config.latent_channels or 0) + MASKS
             given = text.tokens.new_zeros(len(text.tokens), channels, *size)
         return self._prepared(text.tokens, mask, condition.image_tokens, given, size)
 

@@ -28,6 +28,8 @@ _14B = WanConfig(
     latent_channels=16, text_width=4096, text_padding="zeros", heads=40, head_width=128, depth=40, hidden=13824,
 )  # fmt: skip
 
+_TINY = WanConfig(heads=2, head_width=12, depth=2, hidden=32, frequencies=32, places=64)
+
 WAN: dict[str, WanConfig] = {
     "t2v-1.3b": _14B.replace(heads=12, depth=30, hidden=8960),
     "t2v-14b": _14B,
@@ -35,7 +37,9 @@ WAN: dict[str, WanConfig] = {
     "flf2v-14b": _14B.replace(given="frames", image_width=1280, image_places=514),
     "2.2-i2v-a14b": _14B.replace(given="frames"),
     "2.2-ti2v-5b": _14B.replace(latent_channels=48, heads=24, depth=30, hidden=14336, frame_times=True),
-    "tiny": WanConfig(heads=2, head_width=12, depth=2, hidden=32, frequencies=32, places=64),
+    "tiny": _TINY,
+    "tiny-image": _TINY.replace(given="frames", image_width=16),
+    "tiny-frame-times": _TINY.replace(frame_times=True),
 }
 """Wan 2.2's experts from text have the sizes of `t2v-14b`."""
 

@@ -98,6 +98,7 @@ class TextSpec:
         max_tokens: Longest prompt in tokens.
         padding: What stands behind the last token: ``masked`` (text_mask 0, to be ignored), ``zeros`` (zero vectors,
             attended to) or ``attended`` (whatever the encoder gives, attended to).
+        image_width: Width of the tokens of an image, for those who give or read them; 0 for none.
     """
 
     space: str | None = None
@@ -105,6 +106,7 @@ class TextSpec:
     pooled_width: int | None = None
     max_tokens: int | None = None
     padding: Literal["masked", "zeros", "attended"] = "masked"
+    image_width: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -82,6 +82,9 @@ def find_problems(contracts: Contracts, *, foreign: bool = False, adapt: bool = 
     if need.pooled_width:
         differ(te, dn, "pooled text width", text.pooled_width, need.pooled_width,
                "choose a text encoder with that pooled vector")  # fmt: skip
+    if need.image_width:
+        differ(te, dn, "width of an image's tokens", text.image_width, need.image_width,
+               "choose a text encoder that reads images too")  # fmt: skip
     if not foreign:
         knowing = "or foreign=True goes on knowingly"
         differ(ae, dn, "time stride", latent.time_stride, den.time_stride,

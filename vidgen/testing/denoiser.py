@@ -230,8 +230,9 @@ def abilities_as_declared(subject: Subject) -> None:
     offers: dict[str, Callable[[float], Tensor]] = {
         "fps": lambda v: torch.full((b,), 8.0 + 16.0 * v),
         "given": lambda v: torch.full((b, c + 1, *size), v),
+        "given_frames": lambda v: torch.full((b, c + (contract.time_stride or 1), *size), v),
         "guidance_embed": lambda v: torch.full((b,), 1.0 + 6.0 * v),
-        "image_tokens": lambda v: torch.full((b, 3, contract.text.width or 16), 1.0 - 2.0 * v),
+        "image_tokens": lambda v: torch.full((b, 3, contract.text.image_width or 16), 1.0 - 2.0 * v),
     }
     assert set(offers) <= set(ABILITIES)
     with torch.no_grad():

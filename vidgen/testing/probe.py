@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -73,6 +74,10 @@ def ask(
 ) -> Tensor:
     """Return a denoiser's prediction; everything is moved to where its weights are."""
     device, dtype = place_of(part)
+    contract = part.config.contract()
+    if (condition is None or condition.image_tokens is None) and contract.text.image_width:
+        tokens = torch.zeros(len(x), 3, contract.text.image_width, device=device, dtype=dtype)
+        condition = replace(condition or Condition(), image_tokens=tokens)
     prepared = part.prepare(words.to(device, dtype), condition or Condition(), Size(*x.shape[2:]))
     value: Tensor = part(x.to(device, dtype), time.to(device), prepared).value
     return value

@@ -9,6 +9,7 @@ import vidgen
 from vidgen.errors import ConfigError, ContractError
 from vidgen.interfaces import Condition, TextEmbedding
 from vidgen.size import Size
+from vidgen.testing import check_component
 
 diffusers = pytest.importorskip("diffusers")
 
@@ -183,6 +184,23 @@ def test_what_is_not_implemented_is_refused(tmp_path):
     text = TextEmbedding(torch.randn(1, 4, 64), torch.ones(1, 4, dtype=torch.bool))
     with pytest.raises(ContractError, match="reads an image"):
         part.prepare(text, Condition(), Size(1, 4, 4))
+
+
+@pytest.mark.parametrize("preset", ["tiny-image", "tiny-frame-times"])
+def test_it_keeps_its_word_with_more_abilities(preset):
+    check_component("denoiser", f"wan/{preset}")
+
+
+def test_an_image_is_wanted_of_the_text_encoder_before_weights_load():
+    recipe = {"autoencoder": "wan-vae/tiny", "denoiser": "wan/tiny-image", "scheduler": "euler"}
+    (problem,) = vidgen.check({**recipe, "text_encoder": "t5/tiny"})
+    assert "reads images too" in str(problem)
+    assert vidgen.check({**recipe, "text_encoder": "text-and-image/tiny"}) == []
+    config = (
+        vidgen.find("autoencoder", "wan-vae").presets["tiny"].replace(multiples=(1, 1), time_levels=(True,))
+    )
+    (problem,) = vidgen.check({**recipe, "autoencoder": config, "text_encoder": "text-and-image/tiny"})
+    assert "time stride" in str(problem)
 
 
 # Experts
