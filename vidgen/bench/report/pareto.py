@@ -1,0 +1,47 @@
+"""The combinations that no other beats in both of two figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vidgen.bench.report.columns import Column
+
+__all__ = ["axes", "front"]
+
+
+def front(points: Sequence[tuple[float, float]], better: tuple[str, str]) -> list[int]:
+    """Return which points lie on the front, from the best first figure to the worst.
+
+    A point is beaten by one that is at least as good in both figures and better in one; equal points stand together.
+
+    Args:
+        points: Two figures each.
+        better: ``less`` or ``more`` for each figure; anything else gives no front.
+    """
+    if not set(better) <= {"less", "more"}:
+        return []
+    signs = [1 if one == "less" else -1 for one in better]
+    costs = [(x * signs[0], y * signs[1]) for x, y in points]
+    found: list[int] = []
+    for i in sorted(range(len(costs)), key=costs.__getitem__):
+        if not found or costs[i][1] < costs[found[-1]][1] or costs[i] == costs[found[-1]]:
+            found.append(i)
+    return found
+
+
+def axes(columns: Sequence[Column]) -> tuple[int, int] | None:
+    """Return which columns to draw first: a time (a total if possible) and a quality (of another suite if possible)."""
+    times = [i for i, one in enumerate(columns) if one.unit == "s" and one.better == "less"]
+    if not times:
+        return (0, 1) if len(columns) > 1 else None
+    x = max(times, key=lambda i: ("total" in columns[i].name, len(columns[i].values)))
+    rest = [i for i, one in enumerate(columns) if one.better and i not in times]
+    if not rest:
+        return None if len(times) < 2 else (x, next(i for i in times if i != x))
+
+    def worth(i: int) -> tuple[bool, bool, int]:
+        return columns[i].run != columns[x].run, columns[i].better == "more", len(columns[i].values)
+
+    return x, max(rest, key=worth)
