@@ -22,6 +22,7 @@ from vidgen.cli import (
     generate,
     parts,
     reconstruct,
+    report,
     scaffold,
     stats,
     train,
@@ -149,6 +150,7 @@ for group in (
     conform,
     scaffold,
     export,
+    report,
 ):
     group.add_to(app)
 
