@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperGroup
 
 from vidgen.cli import (
+    bench,
     cache,
     chain,
     combine,
@@ -150,6 +151,7 @@ for group in (
     conform,
     scaffold,
     export,
+    bench,
     report,
 ):
     group.add_to(app)

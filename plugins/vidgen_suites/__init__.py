@@ -1,0 +1,49 @@
+"""Suites of the combination benchmark: what is measured of every combination of parts."""
+
+from __future__ import annotations
+
+from vidgen.hookspecs import hookimpl
+from vidgen.spec import ComponentSpec
+from vidgen_suites import presets
+from vidgen_suites.config import FlopsConfig, MemoryConfig, SolversConfig, SpeedConfig
+
+__all__ = ["vidgen_components"]
+
+
+@hookimpl
+def vidgen_components() -> list[ComponentSpec]:
+    """Declare the suites."""
+    return [
+        ComponentSpec(
+            kind="suite",
+            name="speed",
+            target="vidgen_suites.speed:Speed",
+            config=SpeedConfig,
+            summary="Seconds of every stage of a generation: text, each step, decoding; median and spread.",
+            presets=presets.SPEED,
+        ),
+        ComponentSpec(
+            kind="suite",
+            name="memory",
+            target="vidgen_suites.memory:Memory",
+            config=MemoryConfig,
+            summary="Peak memory of every stage, and parameters of every part.",
+            presets=presets.MEMORY,
+        ),
+        ComponentSpec(
+            kind="suite",
+            name="flops",
+            target="vidgen_suites.flops:Flops",
+            config=FlopsConfig,
+            summary="Operations of every stage, and which share of the machine's peak they reach.",
+            presets=presets.FLOPS,
+        ),
+        ComponentSpec(
+            kind="suite",
+            name="solvers",
+            target="vidgen_suites.solvers:Solvers",
+            config=SolversConfig,
+            summary="Distance to the exact solution of the denoiser's equation, by number of steps.",
+            presets=presets.SOLVERS,
+        ),
+    ]

@@ -1,0 +1,111 @@
+"""A stranger's suite whose rows fail in every way there is, and a run of it in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.stranger import install
+
+FAULTY = """
+import os, signal, time
+import vidgen
+from vidgen.config import config
+from vidgen.hookspecs import hookimpl
+from vidgen.bench.suite import Suite, SuiteConfig
+
+@config
+class FaultyConfig(SuiteConfig):
+    READS = ("scheduler",)
+    GUESS = 0.1
+    faults: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+class Faulty(Suite):
+    def measure(self, work):
+        time.sleep(self.config.seconds)
+        work.pause()
+        getattr(self, self.config.faults[work.seed] if self.config.faults else "fine")(work)
+
+    def fine(self, work):
+        work.add("seed", work.seed)
+        work.add("process", os.getpid())
+        work.keep("note.txt", "text/plain", b"fine")
+
+    def crash(self, work):
+        print("about to crash", flush=True)
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+    def killed(self, work):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    def leaves(self, work):
+        os._exit(3)
+
+    def hangs(self, work):
+        time.sleep(60)
+
+    def nan(self, work):
+        work.add("loss", float("nan"))
+
+    def raises(self, work):
+        raise ValueError("no good")
+
+    def misfits(self, work):
+        raise vidgen.errors.SizeError("too large")
+
+    def greedy(self, work):
+        bytearray(1 << 50)
+
+@hookimpl
+def vidgen_components():
+    return [vidgen.ComponentSpec(kind="suite", name="faulty", target="faulty_module:Faulty", config=FaultyConfig,
+                                 summary="Fails as it is told.")]
+"""
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory) -> Path:
+    """A folder for Python's path that holds the suite ``faulty``."""
+    folder = tmp_path_factory.mktemp("stranger")
+    install(folder, FAULTY, name="faulty", distribution="faulty")
+    return folder
+
+
+@pytest.fixture
+def start(stranger, tmp_path):
+    """Begin ``vidgen bench`` with the suite in a process of its own; returns it."""
+
+    def begin(*words: object, **more: str) -> subprocess.Popen:
+        paths = os.pathsep.join([str(stranger), *filter(None, [more.pop("path", "")])])
+        environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **more}
+        command = [sys.executable, "-m", "vidgen", "bench", *map(str, words)]
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    return begin
+
+
+@pytest.fixture
+def bench(start):
+    """Run ``vidgen bench`` to its end; returns its stdout."""
+
+    def run(*words: object, **more: str) -> str:
+        process = start(*words, **more)
+        out, err = process.communicate(timeout=300)
+        assert process.returncode == 0, err
+        return out
+
+    return run
+
+
+@pytest.fixture
+def foresee(bench):
+    """Return what ``--dry-run`` says, as data."""
+    return lambda *words, **more: json.loads(bench(*words, "--dry-run", "--json", **more))

@@ -1,0 +1,151 @@
+"""Whole runs: whatever a row does, it is a row, and nothing is lost or done twice."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import sqlite3
+import time
+
+import pytest
+
+from tests.stranger import install
+from vidgen.bench.store import Store
+
+FAULTS = {
+    "crash": ("error", "SIGSEGV. It last said: about to crash"),
+    "killed": ("oom", "signal 9"),
+    "leaves": ("error", "exit code 3"),
+    "hangs": ("timeout", "3 s"),
+    "nan": ("error", "loss came out as nan"),
+    "raises": ("error", "ValueError: no good"),
+    "misfits": ("incompatible", "too large"),
+    "greedy": ("oom", "MemoryError"),
+}
+
+
+def rows(path):
+    with Store(path, create=False) as store:
+        return store.rows(artefacts=True)
+
+
+def test_every_fault_is_a_row_and_the_others_go_on(bench, tmp_path):
+    faults = ["fine", *FAULTS, "fine"]
+    seeds = ",".join(str(number) for number, _ in enumerate(faults))
+    bench("--suite", "faulty", "--out", "r.db", "--timeout", "3s", "--seeds", seeds,
+          "--set", f"faulty.faults={json.dumps(faults)}")  # fmt: skip
+    found = rows(tmp_path / "r.db")
+    assert [row.seed for row in found] == list(range(len(faults)))
+    fine = [row for row in found if row.status == "ok"]
+    assert [row.measures[0].value for row in fine] == [row.seed for row in fine] == [0, len(faults) - 1]
+    assert fine[0].measures[1].value != fine[1].measures[1].value  # a process each
+    assert fine[0].artefacts[0].data == b"fine"
+    assert fine[0].parts == {"autoencoder": "", "denoiser": "", "text_encoder": "", "scheduler": "euler"}
+    assert {"cores", "threads", "processor"} <= fine[0].machine.keys()
+    assert {"python", "torch", "faulty"} <= fine[0].versions.keys()
+    failed = {faults[row.seed]: row for row in found if row.status != "ok"}
+    assert {fault: row.status for fault, row in failed.items()} == {
+        f: status for f, (status, _) in FAULTS.items()
+    }
+    for fault, (_, words) in FAULTS.items():
+        assert words in failed[fault].reason
+
+
+def test_a_plugin_that_does_not_import_is_a_row(bench, tmp_path):
+    install(
+        tmp_path / "broken", "raise RuntimeError('broken at import')", name="broken", distribution="broken"
+    )
+    parts = ("--scheduler", "euler,theirs", "--suite", "faulty", "--out", "r.db")
+    bench(*parts, path=str(tmp_path / "broken"))
+    made = {row.parts["scheduler"]: row for row in rows(tmp_path / "r.db")}
+    assert made["euler"].status == "ok"
+    assert made["theirs"].status == "error"
+    assert "broken at import" in made["theirs"].reason
+
+
+def test_a_second_run_finds_all_done_and_failures_can_be_tried_again(bench, tmp_path):
+    plan = ("--suite", "faulty", "--out", "r.db", "--seeds", "0,1")
+    assert "2 ok; 0 were there" in bench(*plan)
+    before = rows(tmp_path / "r.db")
+    assert "nothing; 2 were there" in bench(*plan)
+    assert "nothing; 2 were there" in bench(*plan, "--retry", "error,oom")
+    assert rows(tmp_path / "r.db") == before
+    assert "2 ok; 0 were there" in bench(*plan, "--retry", "ok")
+    assert rows(tmp_path / "r.db") != before
+
+
+def test_no_row_is_begun_beyond_the_time(bench, tmp_path):
+    said = bench(
+        "--suite",
+        "faulty",
+        "--out",
+        "r.db",
+        "--seeds",
+        "0,1,2",
+        "--set",
+        "faulty.seconds=0.2",
+        "--time",
+        "0s",
+    )
+    assert "3 left" in said
+    assert rows(tmp_path / "r.db") == []
+
+
+def test_a_dry_run_measures_nothing_and_says_all(foresee, tmp_path):
+    said = foresee("--scheduler", "euler,heun", "--denoiser", "sora-dit@kinetic,sora-dit/tiny", "--autoencoder",
+                   "sora-vae/tiny", "--suite", "faulty,speed", "--out", "r.db")  # fmt: skip
+    assert said["combinations"] == {"refused": 2, "must be trained": 2}
+    counts = {one["suite"]: (one["to measure"], one["refused"]) for one in said["suites"]}
+    assert counts == {"faulty": (2, 0), "speed": (2, 2)}  # faulty reads the scheduler alone
+    assert [one["rows"] for one in said["refusals"]] == [2]
+    assert not (tmp_path / "r.db").exists()
+
+
+def test_two_runs_do_not_write_one_file(start, bench, tmp_path):
+    first = start("--suite", "faulty", "--out", "r.db", "--set", "faulty.seconds=30")
+    wait_for(lambda: (tmp_path / "r.db.lock").exists() and planned(tmp_path / "r.db"))
+    second = start("--suite", "faulty", "--out", "r.db", "--set", "faulty.seconds=30")
+    _, said = second.communicate(timeout=120)
+    first.kill()
+    first.communicate()
+    assert second.returncode == 2
+    assert "Another run writes" in said
+
+
+def planned(path) -> bool:
+    try:
+        return bool(sqlite3.connect(path).execute("SELECT count(*) FROM plan").fetchone()[0])
+    except sqlite3.Error:
+        return False
+
+
+def wait_for(holds, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_kill_9_at_random_moments_loses_nothing_and_doubles_nothing(start, bench, tmp_path):
+    plan = ("--suite", "faulty", "--scheduler", "euler,heun,unipc", "--seeds", ",".join(map(str, range(12))),
+            "--set", "faulty.seconds=0.2", "--out", "r.db")  # fmt: skip
+    chance, kept, cut = random.Random(0), {}, 0
+    for _ in range(10):
+        process = start(*plan)
+        time.sleep(chance.uniform(1, 9))
+        cut += process.poll() is None
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if (tmp_path / "r.db").exists():
+            now = {row.key: row for row in rows(tmp_path / "r.db")}
+            assert all(now.get(key) == row for key, row in kept.items())  # not lost, not measured again
+            kept = now
+    assert cut
+    bench(*plan)
+    found = rows(tmp_path / "r.db")
+    assert {row.key: row for row in found} | kept == {row.key: row for row in found}
+    asked = {(s, n) for s in ("euler", "heun", "unipc") for n in range(12)}
+    assert sorted((row.parts["scheduler"], row.seed) for row in found) == sorted(asked)
+    assert all(row.status == "ok" and len(row.measures) == 2 for row in found)

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from vidgen.bench.store import SCHEMA_VERSION, Artefact, Measure, Row, Store, digest
+from vidgen.errors import ResultsError
+
+ROW = Row(
+    key="k",
+    suite="speed",
+    parts={"autoencoder": "a", "denoiser": "d/tiny", "text_encoder": "", "scheduler": "s"},
+    status="ok",
+    recipe={"sampling": {"frames": 5}},
+    settings={"repeats": 2},
+    seed=3,
+    started="2026-01-01T00:00:00.000Z",
+    seconds=1.5,
+    machine={"cores": 2},
+    versions={"torch": "2"},
+    git_commit="abc+",
+    load=0.5,
+    measures=(Measure("decode", 1.0, "s", "less", 0.9, 1.1, (0.9, 1.0, 1.1)), Measure("pace", 2.0)),
+    artefacts=(Artefact("a.mp4", "video/mp4", b"\x00\x01"),),
+)
+
+
+def test_a_row_comes_back_as_it_was(tmp_path):
+    with Store(tmp_path / "r.db") as store:
+        store.add([ROW])
+    with Store(tmp_path / "r.db", create=False) as store:
+        assert store.rows(artefacts=True) == [ROW]
+        assert store.rows("memory") == []
+        assert store.statuses() == {"k": "ok"}
+        assert store.seconds() == {"speed": [1.5]}
+
+
+def test_a_key_is_written_once_and_forgotten_whole(tmp_path):
+    with Store(tmp_path / "r.db") as store:
+        store.add([ROW, ROW])
+        store.add([ROW])
+        assert len(store.rows()) == 1
+        store.forget(["k"])
+        assert store.rows() == []
+        counts = [
+            store.database.execute(f"SELECT count(*) FROM {name}").fetchone()
+            for name in ("measure", "artefact")
+        ]
+        assert counts == [(0,), (0,)]
+
+
+def test_rows_are_written_whole_or_not_at_all(tmp_path):
+    twice = Row(
+        key="t", suite="speed", parts={}, status="ok", measures=(Measure("a", 1.0), Measure("a", 2.0))
+    )
+    with Store(tmp_path / "r.db") as store:
+        with pytest.raises(sqlite3.IntegrityError):
+            store.add([ROW, twice])
+        assert store.rows() == []
+
+
+def test_a_plan_is_kept_once(tmp_path):
+    with Store(tmp_path / "r.db") as store:
+        assert store.add_plan({"a": 1, "b": 2}) == store.add_plan({"b": 2, "a": 1})
+        assert store.plans() == [{"a": 1, "b": 2}]
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "text.db").write_text("no database, but long enough to be taken for one" * 20)
+    with pytest.raises(ResultsError, match="no file of results"):
+        Store(tmp_path / "text.db")
+    with pytest.raises(ResultsError, match="no results"):
+        Store(tmp_path / "none.db", create=False)
+    Store(tmp_path / "old.db").database.execute(f"PRAGMA user_version={SCHEMA_VERSION + 1}")
+    with pytest.raises(ResultsError, match="version"):
+        Store(tmp_path / "old.db")
+    foreign = sqlite3.connect(tmp_path / "foreign.db")
+    foreign.execute("CREATE TABLE mine (x)")
+    foreign.commit()
+    with pytest.raises(ResultsError, match="take another file"):
+        Store(tmp_path / "foreign.db")
+
+
+def test_a_digest_depends_on_the_data_alone():
+    assert digest({"a": 1, "b": [2]}) == digest({"b": [2], "a": 1}) != digest({"a": 1, "b": [3]})
