@@ -10,7 +10,7 @@ from typing import Any
 from vidgen.bench.report.columns import Column, parts_of, systems
 from vidgen.bench.report.media import Curve
 from vidgen.bench.report.pareto import axes
-from vidgen.bench.report.swaps import Interval, reference, seed_deviation, swaps
+from vidgen.bench.report.swaps import Averages, Interval, reference, seed_deviation
 from vidgen.bench.store import Row
 from vidgen.spec import INTERFACES
 
@@ -20,21 +20,13 @@ __all__ = ["drawn"]
 def drawn(
     rows: Sequence[Row],
     columns: Sequence[Column],
+    averages: Averages,
     curves: Sequence[Curve],
     named: Mapping[str, str],
     number: Mapping[str, int],
 ) -> dict[str, Any]:
     """Return what the script draws."""
-    pairs = [
-        (i, k, found)
-        for i, column in enumerate(columns)
-        if column.better
-        for k, kind in enumerate(INTERFACES)
-        if (found := swaps(column, kind))
-    ]
-    references: dict[int, dict[int, str]] = {}
-    for i, k, found in pairs:
-        references.setdefault(i, {})[k] = reference(found)
+    place = {kind: k for k, kind in enumerate(INTERFACES)}
     sampling = {parts_of(row): row.recipe["sampling"] for row in rows if row.recipe.get("sampling")}
     points = []
     for parts in systems(rows):
@@ -64,11 +56,14 @@ def drawn(
         "columns": [{"label": c.label, "better": c.better, "noise": seed_deviation(c)} for c in columns],
         "systems": points,
         "axes": axes(columns),
-        "references": references,
+        "references": {
+            i: {place[kind]: reference(found) for kind, found in kinds.items()}
+            for i, kinds in averages.items()
+        },
         "swaps": [
             {
                 "column": i,
-                "kind": k,
+                "kind": place[kind],
                 "old": one.old,
                 "new": one.new,
                 "difference": _ends(one.difference),
@@ -76,7 +71,8 @@ def drawn(
                 "n": one.difference.n,
                 "over": one.over,
             }
-            for i, k, found in pairs
+            for i, kinds in averages.items()
+            for kind, found in kinds.items()
             for one in found
         ],
         "curves": [{"row": number[c.key], "name": c.name, "points": c.points} for c in curves],

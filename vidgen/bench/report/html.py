@@ -16,6 +16,7 @@ from vidgen.bench.report.columns import Column, runs
 from vidgen.bench.report.drawn import drawn
 from vidgen.bench.report.media import Curve, Video
 from vidgen.bench.report.summary import counts
+from vidgen.bench.report.swaps import Averages
 from vidgen.bench.store import Row
 
 __all__ = ["page"]
@@ -26,6 +27,7 @@ _GAP = re.compile(r"\{\{(\w+)\}\}")
 def page(
     rows: Sequence[Row],
     columns: Sequence[Column],
+    averages: Averages,
     *,
     videos: Sequence[Video] = (),
     curves: Sequence[Curve] = (),
@@ -40,6 +42,7 @@ def page(
     Args:
         rows: Of one file of results.
         columns: Of these rows.
+        averages: Of these columns.
         videos: To embed.
         curves: To draw.
         left_out: How many more videos there are.
@@ -60,7 +63,7 @@ def page(
         "style_hash": _policy(style),
         "script": script,
         "script_hash": _policy(script),
-        "data": _json(drawn(rows, columns, curves, named, number)),
+        "data": _json(drawn(rows, columns, averages, curves, named, number)),
         "tables": "\n".join(sections.tables(rows, named, number)),
         "videos": sections.videos(videos, number, left_out),
         "refused": sections.refused(rows, named, number),

@@ -10,7 +10,7 @@ from vidgen.bench.report.columns import Column, Parts, runs, systems
 from vidgen.bench.report.figures import figure, span
 from vidgen.bench.report.pareto import axes, front
 from vidgen.bench.report.summary import by_reason, counts, hosts, words
-from vidgen.bench.report.swaps import Swap, reference, seed_deviation, swaps
+from vidgen.bench.report.swaps import Averages, Swap, reference, seed_deviation
 from vidgen.bench.store import Row
 from vidgen.spec import INTERFACES
 
@@ -26,12 +26,15 @@ def text(value: str) -> str:
     return _MARKS.sub(r"\\\1", html.escape(" ".join(value.split()), quote=False))
 
 
-def markdown(rows: Sequence[Row], columns: Sequence[Column], *, title: str = "Benchmark") -> str:
+def markdown(
+    rows: Sequence[Row], columns: Sequence[Column], averages: Averages, *, title: str = "Benchmark"
+) -> str:
     """Return the report.
 
     Args:
         rows: Of one file of results.
         columns: Of these rows.
+        averages: Of these columns.
         title: The heading.
     """
     found = ", ".join(f"{n} {status}" for status, n in counts(rows).items()) or "no rows"
@@ -42,7 +45,7 @@ def markdown(rows: Sequence[Row], columns: Sequence[Column], *, title: str = "Be
             f"{len(rows)} rows: {found}. All figures are in `rows.csv`, plots and videos in `report.html`.",
             *_measured(rows),
             *_front(rows, columns),
-            *_swaps(columns),
+            *_swaps(columns, averages),
             *_refused(rows),
             *_hosts(rows),
             "",
@@ -109,12 +112,11 @@ def _front(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
     ]
 
 
-def _swaps(columns: Sequence[Column]) -> list[str]:
+def _swaps(columns: Sequence[Column], averages: Averages) -> list[str]:
     page: list[str] = []
-    for column in columns:
-        lines = [line for kind in INTERFACES for line in _swapped(swaps(column, kind), column)]
-        if not column.better or not lines:
-            continue
+    for number, kinds in averages.items():
+        column = columns[number]
+        lines = [line for pairs in kinds.values() for line in _swapped(pairs, column)]
         noise = seed_deviation(column)
         by_seed = (
             f" By its seed alone a combination varies by {figure(noise[0])} ({noise[1]} measured)."
@@ -139,8 +141,6 @@ def _swaps(columns: Sequence[Column]) -> list[str]:
 
 
 def _swapped(pairs: Sequence[Swap], column: Column) -> list[list[str]]:
-    if not pairs:
-        return []
     base = reference(pairs)
     lines = []
     for pair in pairs:

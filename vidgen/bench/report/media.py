@@ -32,7 +32,7 @@ class Video:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """Points (x, y) of a row, such as its validation loss."""
+    """Points (x, y) of a row; ``validation loss by step`` names both axes, a name without ``by`` the second alone."""
 
     key: str
     name: str

@@ -244,13 +244,14 @@
     const names = unique(data.curves.map((curve) => curve.name));
     const state = { name: names[0], colour: varied(data.curves.map((curve) => data.rows[curve.row])), logX: false, logY: false };
     const place = el("div");
+    const labels = (name) => (name.includes(" by ") ? name.split(" by ").reverse() : ["as recorded", name]);
     const show = () => {
       const positive = ([x, y]) => (!state.logX || x > 0) && (!state.logY || y > 0);
       const lines = data.curves.filter((curve) => curve.name === state.name && rowFits(curve.row))
         .map((curve) => ({ row: data.rows[curve.row], points: curve.points.filter(positive) })).filter((line) => line.points.length);
       if (!lines.length) return place.replaceChildren(nothing());
       const all = lines.flatMap((line) => line.points);
-      const { root, x, y } = plot(all.map((p) => p[0]), all.map((p) => p[1]), "training, as recorded", state.name, state.logX, state.logY);
+      const { root, x, y } = plot(all.map((p) => p[0]), all.map((p) => p[1]), ...labels(state.name), state.logX, state.logY);
       const colour = colours(lines.map((line) => line.row.parts[state.colour]));
       for (const { row, points } of lines) {
         const text = `${row.parts.filter(Boolean).join("\n")}\nseed ${row.seed}\nlast: ${figure(points.at(-1)[1])} at ${figure(points.at(-1)[0])}`;

@@ -8,6 +8,7 @@ from vidgen.bench.report.columns import columns
 from vidgen.bench.report.html import page
 from vidgen.bench.report.markdown import markdown
 from vidgen.bench.report.media import read_curves, read_videos
+from vidgen.bench.report.swaps import averages
 from vidgen.bench.report.table import table
 from vidgen.bench.store import Store
 
@@ -37,12 +38,15 @@ def write_report(
         curves = read_curves(store, rows)
     title = title or Path(results).stem
     figures = columns(rows)
+    swapped = averages(figures)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
-        "report.md": markdown(rows, figures, title=title),
+        "report.md": markdown(rows, figures, swapped, title=title),
         "rows.csv": table(rows),
-        "report.html": page(rows, figures, videos=videos, curves=curves, left_out=left_out, title=title),
+        "report.html": page(
+            rows, figures, swapped, videos=videos, curves=curves, left_out=left_out, title=title
+        ),
     }
     for name, content in texts.items():
         new = folder / f".{name}.new"

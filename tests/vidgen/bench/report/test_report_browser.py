@@ -167,6 +167,8 @@ def test_scales_can_be_logarithmic(page, place):
 
 def test_there_is_a_curve_a_training(page):
     assert page.run("return document.querySelectorAll('#curves .curve').length") == 4
+    words = page.run("return [...document.querySelectorAll('#curves svg text')].map(text => text.textContent)")
+    assert {"step", "validation loss"} <= set(words)
 
 
 def test_videos_of_a_prompt_play_together(page):
