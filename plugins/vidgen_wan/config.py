@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Literal, Self
 
@@ -15,6 +15,7 @@ from vidgen.contract import (
     LatentSpec,
     TextEncoderConfig,
     TextEncoderContract,
+    TextSpec,
 )
 from vidgen.layout import LayoutConfig
 from vidgen.published import translate
@@ -279,6 +280,24 @@ class ExpertsConfig(DenoiserConfig):
         told = {field: getattr(self, field) for field in SHARED}
         told = {field: value for field, value in told.items() if value != getattr(plain, field)}
         return replace(slot, config=slot.config.replace(**told), told=told if slot.weights else {})
+
+    def follow(self, latent: LatentSpec | None = None, text: TextSpec | None = None) -> Self:
+        """Let both fill what follows from the neighbours."""
+        known: dict[str, Any] = {"latent": latent, "text": text}
+        known = {name: one for name, one in known.items() if one is not None}
+        return self._changed(lambda settings: settings.follow(**known))
+
+    def forget(self) -> Self:
+        """Return the configuration with all open again that `follow` fills."""
+        return self._changed(lambda settings: settings.forget())
+
+    def _changed(self, change: Callable[[DenoiserConfig], DenoiserConfig]) -> Self:
+        changes = {}
+        for name in ("high", "low"):
+            slot = Slot.read("denoiser", getattr(self, name))
+            if slot.weights is None and isinstance(slot.config, DenoiserConfig):
+                changes[name] = Slot(slot.spec, change(slot.config)).to_dict()
+        return self.replace(**changes)
 
     def contract(self) -> DenoiserContract:
         """Return what both declare.

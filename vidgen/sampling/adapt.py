@@ -55,7 +55,7 @@ class AdaptedDenoiser(Denoiser):
     def __init__(self, inner: Denoiser, channels: int) -> None:
         super().__init__()
         self.inner = inner
-        own = inner.config.latent_channels or channels
+        own = inner.config.contract().latent_channels or channels
         self.adapter = nn.ModuleDict(
             {"enter": nn.Conv3d(channels, own, 1), "leave": nn.Conv3d(own, channels, 1)}
         )
