@@ -16,6 +16,8 @@ PARTS = (
     "streaming_memory",
     "tiles",
     "four_reconstructions",
+    "swap_table",
+    "against_diffusers",
 )
 
 
