@@ -5,7 +5,15 @@ from __future__ import annotations
 from vidgen.hookspecs import hookimpl
 from vidgen.spec import ComponentSpec
 from vidgen_suites import presets
-from vidgen_suites.config import FlopsConfig, MemoryConfig, SolversConfig, SpeedConfig
+from vidgen_suites.config import (
+    FlopsConfig,
+    GenerationConfig,
+    LearningConfig,
+    MemoryConfig,
+    ReconstructionConfig,
+    SolversConfig,
+    SpeedConfig,
+)
 
 __all__ = ["vidgen_components"]
 
@@ -45,5 +53,29 @@ def vidgen_components() -> list[ComponentSpec]:
             config=SolversConfig,
             summary="Distance to the exact solution of the denoiser's equation, by number of steps.",
             presets=presets.SOLVERS,
+        ),
+        ComponentSpec(
+            kind="suite",
+            name="reconstruction",
+            target="vidgen_suites.reconstruction:Reconstruction",
+            config=ReconstructionConfig,
+            summary="PSNR, SSIM and flicker of clips through the autoencoder and back.",
+            presets=presets.RECONSTRUCTION,
+        ),
+        ComponentSpec(
+            kind="suite",
+            name="generation",
+            target="vidgen_suites.generation:Generation",
+            config=GenerationConfig,
+            summary="Whether videos show what their prompts ask for; Frechet distance, consistency.",
+            presets=presets.GENERATION,
+        ),
+        ComponentSpec(
+            kind="suite",
+            name="learning",
+            target="vidgen_suites.learning:Learning",
+            config=LearningConfig,
+            summary="Trains every combination alike, then its validation loss and what it generates.",
+            presets=presets.LEARNING,
         ),
     ]

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 from vidgen.bench.suite import SuiteConfig
 from vidgen.config import config, require
+from vidgen.parts import read_choice
 
-__all__ = ["FlopsConfig", "MemoryConfig", "SolversConfig", "SpeedConfig"]
+__all__ = [
+    "HELD_OUT",
+    "FlopsConfig",
+    "GenerationConfig",
+    "LearningConfig",
+    "MemoryConfig",
+    "ReconstructionConfig",
+    "SolversConfig",
+    "SpeedConfig",
+]
 
 PROMPT = "a large red circle moving left on a black background"
+HELD_OUT = {"name": "kinetic", "split": "test", "paraphrase": False, "samples": 224}
+"""The captions and videos that suites judge by where nothing else is named."""
 
 
 @config
@@ -100,3 +112,107 @@ class SolversConfig(SuiteConfig):
             self.reference_steps > max(self.steps), "SolversConfig.reference_steps must be above all steps."
         )
         require(bool(self.prompts), "SolversConfig.prompts must name a prompt.")
+
+
+@config
+class ReconstructionConfig(SuiteConfig):
+    """What goes through an autoencoder and back.
+
+    Attributes:
+        data: A data set: its name, or a table with name and fields.
+        clips: How many of its samples, from the first.
+    """
+
+    READS: ClassVar[tuple[str, ...]] = ("autoencoder",)
+    GUESS: ClassVar[float] = 10.0
+
+    data: Any = None
+    clips: int = 8
+
+    def validate(self) -> None:
+        """Check the ranges."""
+        require(self.clips >= 1, f"ReconstructionConfig.clips must be at least 1, not {self.clips}.")
+
+    def check(self) -> None:
+        """Refuse a data set that nobody registered, and wrong fields."""
+        read_choice("data_set", self.data or HELD_OUT)
+
+
+@config
+class GenerationConfig(SuiteConfig):
+    """What is generated and judged.
+
+    Attributes:
+        data: A data set whose captions are the prompts: its name, or a table with name and fields.
+        metric: What reads a video against its prompt: its name, or a table with name and fields.
+        samples: How many prompts, evenly out of the data set.
+        batch: Prompts at a time.
+        videos: How many videos are kept with the row.
+        features: A timm model by whose features of single frames the distributions of generated videos and of the data
+            are compared (Frechet distance); empty for none.
+        weights: A safetensors file or a folder with ``model.safetensors`` of that model; empty for random features.
+    """
+
+    GUESS: ClassVar[float] = 60.0
+
+    data: Any = None
+    metric: Any = "kinetic"
+    samples: int = 28
+    batch: int = 4
+    videos: int = 2
+    features: str = ""
+    weights: str = ""
+
+    def validate(self) -> None:
+        """Check the ranges."""
+        own = type(self).__name__
+        for name in ("samples", "batch"):
+            require(getattr(self, name) >= 1, f"{own}.{name} must be at least 1, not {getattr(self, name)}.")
+        require(self.videos >= 0, f"{own}.videos must be 0 or more, not {self.videos}.")
+        require(bool(self.features) or not self.weights, f"{own}.weights are of features; name a timm model.")
+
+    def check(self) -> None:
+        """Refuse a data set or a metric that nobody registered, and wrong fields."""
+        read_choice("data_set", self.data or HELD_OUT)
+        read_choice("metric", self.metric)
+
+
+@config
+class LearningConfig(GenerationConfig):
+    """How every combination is trained before it is judged as in `GenerationConfig`; schedulers share one training.
+
+    Attributes:
+        steps: Optimiser steps.
+        train_batch: Samples to a step.
+        learning_rate: Of AdamW.
+        warmup: Steps of linear warm-up.
+        learn: A data set to learn from: its name, or a table with name and fields.
+        cache: So many samples are encoded once and their latents kept; 0 encodes on the fly.
+        precision: ``fp32``, ``bf16`` or ``auto``.
+        losses: Held-out samples for the validation loss.
+    """
+
+    GUESS: ClassVar[float] = 300.0
+
+    steps: int = 300
+    train_batch: int = 8
+    learning_rate: float = 1e-3
+    warmup: int = 30
+    learn: Any = "kinetic"
+    cache: int = 0
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    losses: int = 64
+
+    def validate(self) -> None:
+        """Check the ranges."""
+        GenerationConfig.validate(self)
+        for name in ("steps", "train_batch", "losses"):
+            require(
+                getattr(self, name) >= 1,
+                f"LearningConfig.{name} must be at least 1, not {getattr(self, name)}.",
+            )
+
+    def check(self) -> None:
+        """Refuse data sets and a metric that nobody registered, and wrong fields."""
+        GenerationConfig.check(self)
+        read_choice("data_set", self.learn)

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vidgen_suites.config import FlopsConfig, MemoryConfig, SolversConfig, SpeedConfig
+from vidgen_suites.config import (
+    FlopsConfig,
+    GenerationConfig,
+    LearningConfig,
+    MemoryConfig,
+    ReconstructionConfig,
+    SolversConfig,
+    SpeedConfig,
+)
 
-__all__ = ["FLOPS", "MEMORY", "SOLVERS", "SPEED"]
+__all__ = ["FLOPS", "GENERATION", "LEARNING", "MEMORY", "RECONSTRUCTION", "SOLVERS", "SPEED"]
 
 SPEED: Mapping[str, SpeedConfig] = {
     "default": SpeedConfig(),
@@ -18,4 +26,16 @@ FLOPS: Mapping[str, FlopsConfig] = {"default": FlopsConfig(), "tiny": FlopsConfi
 SOLVERS: Mapping[str, SolversConfig] = {
     "default": SolversConfig(),
     "tiny": SolversConfig(steps=(2, 4), reference_steps=16, prompts=("a circle",)),
+}
+RECONSTRUCTION: Mapping[str, ReconstructionConfig] = {
+    "default": ReconstructionConfig(),
+    "tiny": ReconstructionConfig(clips=2),
+}
+GENERATION: Mapping[str, GenerationConfig] = {
+    "default": GenerationConfig(),
+    "tiny": GenerationConfig(samples=2, videos=1),
+}
+LEARNING: Mapping[str, LearningConfig] = {
+    "default": LearningConfig(),
+    "tiny": LearningConfig(steps=4, warmup=1, train_batch=2, samples=2, videos=1, losses=4, precision="fp32"),
 }

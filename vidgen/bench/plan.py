@@ -209,6 +209,7 @@ class Plan(Config):
                 raise ConfigError(
                     f"The suite {spec.name!r} cannot be run: {type(settings).__name__} is no SuiteConfig."
                 )
+            settings.check()
             found.append((spec, settings))
         return found
 
@@ -312,9 +313,13 @@ class _Slots:
         at = (kind, address)
         if at not in self._data:
             try:
-                self._data[at] = Slot.read(kind, address).to_dict()
+                slot = Slot.read(kind, address)
             except VidgenError:
                 self._data[at] = {"name": address}
+            else:
+                # JSON has a null, unlike TOML: a field that follows its neighbour stays None, whatever its default is.
+                open_too = {"name": slot.spec.name, "config": slot.config.to_dict()}
+                self._data[at] = slot.to_dict() if slot.weights else open_too
         return self._data[at]
 
     def mark(self, kind: str, address: str) -> str:

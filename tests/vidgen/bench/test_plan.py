@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -7,6 +8,7 @@ import pytest
 
 from vidgen.bench.plan import Plan, RunConfig, expected_seconds, read_span
 from vidgen.errors import ConfigError, UnknownNameError
+from vidgen.recipe import Recipe, Slot
 
 TINY = {
     "autoencoder": ("sora-vae/tiny", "kl-vae/tiny"),
@@ -124,3 +126,16 @@ print(len(jobs), time.process_time() - begun, "torch" in sys.modules)
     assert int(rows) >= 5000
     assert torch == "False"
     assert float(seconds) / int(rows) * 5000 < 2
+
+
+def test_a_rows_recipe_is_what_the_plan_judged():
+    parts = {
+        **TINY,
+        "autoencoder": ("kl-vae/tiny",),
+        "denoiser": ("latte/tiny", "videocrafter2/tiny", "sora-dit/tiny"),
+    }
+    for job in Plan(**parts).jobs():
+        data = json.loads(json.dumps(job.recipe))
+        assert Recipe.from_dict(data).problems() == []
+        for kind, address in job.parts.items():
+            assert Recipe.from_dict(data).slot(kind).config == Slot.read(kind, address).config

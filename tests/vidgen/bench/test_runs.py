@@ -33,7 +33,7 @@ def rows(path):
 def test_every_fault_is_a_row_and_the_others_go_on(bench, tmp_path):
     faults = ["fine", *FAULTS, "fine"]
     seeds = ",".join(str(number) for number, _ in enumerate(faults))
-    bench("--suite", "faulty", "--out", "r.db", "--timeout", "3s", "--seeds", seeds,
+    bench("--suite", "faulty", "--out", "r.db", "--timeout", "3s", "--seeds", seeds, "--scheduler", "euler",
           "--set", f"faulty.faults={json.dumps(faults)}")  # fmt: skip
     found = rows(tmp_path / "r.db")
     assert [row.seed for row in found] == list(range(len(faults)))

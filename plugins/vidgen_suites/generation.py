@@ -1,0 +1,79 @@
+"""Whether generated videos show what their prompts ask for."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+
+import torch
+
+from vidgen.bench.suite import Suite
+from vidgen.bench.work import Work
+from vidgen.data import Sample
+from vidgen.metrics import ssim
+from vidgen.metrics.wilson import wilson
+from vidgen.parts import build, read_choice
+from vidgen.sampling.pipeline import Pipeline
+from vidgen.video import Video
+from vidgen_suites.config import HELD_OUT, GenerationConfig
+from vidgen_suites.frechet import features_of, frechet_distance, make_features
+from vidgen_suites.reconstruction import as_file
+
+__all__ = ["Generation", "judge"]
+
+
+class Generation(Suite):
+    """Generates from the prompts of a data set and reads the videos back."""
+
+    config: GenerationConfig
+
+    def measure(self, work: Work) -> None:
+        """Measure how often each fact of a prompt is met, and how videos change from frame to frame."""
+        judge(work, work.pipe, self.config)
+
+
+def judge(work: Work, pipe: Pipeline, settings: GenerationConfig) -> None:
+    """Generate from held-out prompts, add the figures and keep videos and the results of every prompt."""
+    samples = _samples(work, settings)
+    prompts, made = [sample.caption for sample in samples], list[Video]()
+    for begin in range(0, len(prompts), settings.batch):
+        some = prompts[begin : begin + settings.batch]
+        seeds = [work.seed + begin + number for number in range(len(some))]
+        made += pipe(some, seed=seeds, fit="pad", show_progress=False)
+    metric = build(*read_choice("metric", settings.metric))
+    scores: list[dict[str, float]] = [
+        {name: float(value) for name, value in metric.score(video.numpy(), prompt).items()}
+        for video, prompt in zip(made, prompts, strict=True)
+    ]
+    found: defaultdict[str, list[float]] = defaultdict(list)
+    for score in scores:
+        for name, value in score.items():
+            found[name].append(value)
+    for name, values in found.items():
+        if set(values) <= {0.0, 1.0}:
+            share = wilson(int(sum(values)), len(values))
+            work.add(f"{name} right", values, "", "more", mean=True, low=share.low, high=share.high)
+        else:
+            work.add(name, values, "", "more", mean=True)
+    size = work.sampling.size
+    if size.frames > 1 and min(size.height, size.width) >= 11:
+        near = [float(ssim(video[1:].numpy(), video[:-1].numpy())) for video in made]
+        work.add("consistency", near, "", "", mean=True)
+    if settings.features and len(samples) > 1:
+        model = make_features(settings.features, settings.weights)
+        sets = [features_of(model, some) for some in ([s.video for s in samples], [v.numpy() for v in made])]
+        kind = settings.weights or "random features"
+        work.add(f"frechet distance ({settings.features}, {kind})", frechet_distance(*sets), "", "less")
+    for prompt, video in list(zip(prompts, made, strict=True))[: settings.videos]:
+        work.keep(f"video:{prompt}", "video/mp4", as_file(video))
+    rows = [{"prompt": prompt, **score} for prompt, score in zip(prompts, scores, strict=True)]
+    work.keep("prompts.json", "application/json", json.dumps(rows).encode())
+
+
+def _samples(work: Work, settings: GenerationConfig) -> list[Sample]:
+    data = build(*read_choice("data_set", settings.data or HELD_OUT))
+    stride = max(1, len(data) // settings.samples)
+    torch.manual_seed(work.seed)
+    return [
+        data.sample(index * stride, work.sampling.size) for index in range(min(settings.samples, len(data)))
+    ]
