@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from vidgen.bench.report.summary import machine
 from vidgen.bench.store import Measure, Row, Store
 from vidgen.errors import ConfigError
 
@@ -178,8 +179,12 @@ def _worst_first(found: list[tuple[float, Change]]) -> tuple[Change, ...]:
 
 def _notes(old: list[Row], new: list[Row]) -> list[str]:
     notes = []
-    for what in ("machine", "versions"):
-        sides = [{_text(getattr(row, what)) for row in rows if row.status == "ok"} for rows in (old, new)]
-        if sides[0] and sides[1] and sides[0] != sides[1]:
-            notes.append(f"the {what} differ{'s' if what == 'machine' else ''} between the two files")
+    facts: tuple[tuple[str, Callable[[Row], Any]], ...] = (
+        ("the machine differs", machine),
+        ("the versions differ", lambda row: row.versions),
+    )
+    for words, fact in facts:
+        before, after = ({_text(fact(row)) for row in rows if row.status == "ok"} for rows in (old, new))
+        if before and after and before != after:
+            notes.append(f"{words} between the two files")
     return notes

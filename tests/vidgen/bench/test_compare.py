@@ -132,7 +132,10 @@ def test_other_machines_and_versions_are_noted(between):
         [row(seconds(1.0), versions={"torch": "2"})], [row(seconds(1.0), versions={"torch": "3"})]
     )
     assert found.notes == ("the versions differ between the two files",)
-    assert between([row(seconds(1.0))], [row(seconds(1.0))]).notes == ()
+    assert (
+        between([row(seconds(1.0))], [row(seconds(1.0), machine={"cores": 2, "cpu seconds": 3.0})]).notes
+        == ()
+    )
 
 
 def test_limits_below_zero_and_files_that_are_none_are_refused(between, tmp_path):

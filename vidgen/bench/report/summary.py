@@ -10,7 +10,12 @@ from typing import Any
 from vidgen.bench.store import STATUSES, Row
 from vidgen.spec import INTERFACES
 
-__all__ = ["by_reason", "counts", "hosts", "words"]
+__all__ = ["by_reason", "counts", "hosts", "machine", "words"]
+
+
+def machine(row: Row) -> dict[str, Any]:
+    """Return where a row was measured, without what was timed of the row itself."""
+    return {key: value for key, value in row.machine.items() if not key.endswith(" seconds")}
 
 
 def words(row: Row) -> str:
@@ -44,7 +49,7 @@ def hosts(rows: Sequence[Row]) -> list[tuple[dict[str, str], int]]:
 
 
 def _host(row: Row) -> dict[str, str]:
-    tables: tuple[Mapping[str, Any], ...] = (row.machine, row.versions)
+    tables: tuple[Mapping[str, Any], ...] = (machine(row), row.versions)
     facts = {key: value for table in tables for key, value in sorted(table.items())}
     facts["commit"] = row.git_commit or "outside a repository"
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in facts.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from vidgen.bench.report.columns import columns
+from vidgen.bench.report.columns import columns, parts_of
 from vidgen.bench.report.html import page
 from vidgen.bench.report.markdown import markdown
 from vidgen.bench.report.media import read_curves, read_videos
@@ -36,6 +36,9 @@ def write_report(
         rows = store.rows()
         videos, left_out = read_videos(store, rows, video_bytes)
         curves = read_curves(store, rows)
+    # They were begun in any order.
+    suites = list(dict.fromkeys(row.suite for row in rows))
+    rows.sort(key=lambda row: (suites.index(row.suite), parts_of(row), row.seed))
     title = title or Path(results).stem
     figures = columns(rows)
     swapped = averages(figures)

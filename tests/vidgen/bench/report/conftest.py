@@ -76,7 +76,8 @@ def sample_rows(folder: Path) -> list[Row]:
         curve = json.dumps([[step, loss + 1 / (step + 1)] for step in range(0, 50, 5)]).encode()
         parts = {"autoencoder": a, "denoiser": d, "text_encoder": "words", "scheduler": ""}
         add("learning", parts, measures=(Measure("validation loss", loss, "", "less"),),
-            artefacts=(Artefact("curve:validation loss by step", "application/json", curve),), seconds=60.0)  # fmt: skip
+            artefacts=(Artefact("curve:validation loss by step", "application/json", curve),),
+            seconds=60.0, machine={**common["machine"], "cpu seconds": chance.random()})  # fmt: skip
     for number, a in enumerate(PARTS["autoencoder"]):
         parts = {"autoencoder": a, "denoiser": "", "text_encoder": "", "scheduler": ""}
         add("reconstruction", parts, measures=(Measure("psnr", 30.0 + number, "dB", "more"),), seconds=1.0)

@@ -94,8 +94,10 @@ def test_words_and_choices_filter_everything(page):
 def test_the_front_is_the_one_that_python_finds(page, results):
     with Store(results, create=False) as store:
         rows = store.rows()
+    data = page.run("return JSON.parse(document.getElementById('data').textContent)")
     found = {column.label: column for column in columns(rows)}
-    known = systems(rows)
+    known = [tuple(system["parts"]) for system in data["systems"]]
+    assert sorted(known) == sorted(systems(rows))
     for x, y in [
         ("speed: total [s]", "generation: accuracy"),
         ("generation: accuracy", "learning: validation loss"),
@@ -117,9 +119,9 @@ def test_a_point_tells_its_recipe(page):
         "const dot = document.querySelector('#plot .dot.on'); dot.dispatchEvent(new Event('focus'));"
         "const tip = document.getElementById('tip'); return tip.hidden ? '' : tip.textContent"
     )
-    assert "autoencoder: one-vae\ndenoiser: small-dit/tiny\ntext encoder: words\nscheduler: euler" in text
+    assert "autoencoder: one-vae\ndenoiser: large-dit\ntext encoder: words\nscheduler: euler" in text
     assert f"sampling: {json.dumps({'steps': 8})}" in text
-    assert "speed: total [s]: 0.5 (0.45 to 0.55)" in text
+    assert "speed: total [s]: 1.5 (1.35 to 1.65)" in text
     assert text.endswith("on the front")
 
 
@@ -167,7 +169,9 @@ def test_scales_can_be_logarithmic(page, place):
 
 def test_there_is_a_curve_a_training(page):
     assert page.run("return document.querySelectorAll('#curves .curve').length") == 4
-    words = page.run("return [...document.querySelectorAll('#curves svg text')].map(text => text.textContent)")
+    words = page.run(
+        "return [...document.querySelectorAll('#curves svg text')].map(text => text.textContent)"
+    )
     assert {"step", "validation loss"} <= set(words)
 
 
