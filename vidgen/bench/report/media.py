@@ -67,7 +67,7 @@ def read_videos(store: Store, rows: Sequence[Row], most: int) -> tuple[list[Vide
             mime, data = store.database.execute(
                 "SELECT mime, data FROM artefact WHERE key = ? AND name = ?", (key, name)
             ).fetchone()
-            caption = f"{words(owners[key])}, seed {owners[key].seed}"
+            caption = f"{owners[key].suite}: {words(owners[key])}, seed {owners[key].seed}"
             found.append(Video(key, name.removeprefix(VIDEO), caption, mime, data))
     return found, sum(map(len, prompts.values())) - len(found)
 

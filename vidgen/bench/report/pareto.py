@@ -11,6 +11,12 @@ if TYPE_CHECKING:
 __all__ = ["axes", "front"]
 
 
+_SCORES = ("", "dB")
+"""Units of scores; rates and sizes have others."""
+_WHOLE = ("all", "total")
+"""How names begin that are about everything rather than a part of it."""
+
+
 def front(points: Sequence[tuple[float, float]], better: tuple[str, str]) -> list[int]:
     """Return which points lie on the front, from the best first figure to the worst.
 
@@ -36,12 +42,19 @@ def axes(columns: Sequence[Column]) -> tuple[int, int] | None:
     times = [i for i, one in enumerate(columns) if one.unit == "s" and one.better == "less"]
     if not times:
         return (0, 1) if len(columns) > 1 else None
-    x = max(times, key=lambda i: ("total" in columns[i].name, len(columns[i].values)))
+    x = max(times, key=lambda i: (columns[i].name.startswith(_WHOLE), len(columns[i].values)))
     rest = [i for i, one in enumerate(columns) if one.better and i not in times]
     if not rest:
         return None if len(times) < 2 else (x, next(i for i in times if i != x))
 
-    def worth(i: int) -> tuple[bool, bool, int]:
-        return columns[i].run != columns[x].run, columns[i].better == "more", len(columns[i].values)
+    def worth(i: int) -> tuple[bool, bool, bool, int, bool]:
+        one = columns[i]
+        return (
+            one.run != columns[x].run,
+            one.better == "more",
+            one.unit in _SCORES,
+            len(one.values),
+            one.name.startswith(_WHOLE),
+        )
 
     return x, max(rest, key=worth)
