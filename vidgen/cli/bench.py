@@ -132,7 +132,10 @@ def _changed(
             new["seeds"] = tuple(int(one) for one in _words([seeds]))
         except ValueError:
             raise ConfigError(f"--seeds are whole numbers by commas, not {seeds!r}.") from None
-    suites = {name: dict(fields) for name, fields in (plan.suite or {}).items()}
+    # Naming some suites leaves the plan's settings of the others aside.
+    named = [word.partition("/")[0] for word in new.get("suites", ())]
+    tables = {name: dict(fields) for name, fields in (plan.suite or {}).items()}
+    suites = {name: fields for name, fields in tables.items() if not named or name in named}
     sampling: dict[str, Any] = {}
     for change in changes or ():
         key, equals, text = change.partition("=")
@@ -142,7 +145,7 @@ def _changed(
         (sampling if table == "sampling" else suites.setdefault(table, {}))[field] = read_value(text)
     if sampling:
         new["sampling"] = plan.sampling.replace(**sampling)
-    if suites:
+    if tables or suites:
         new["suite"] = suites
     return plan.replace(**new)
 

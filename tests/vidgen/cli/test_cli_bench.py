@@ -1,0 +1,103 @@
+"""``vidgen bench``: what its options make of a plan, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from vidgen.bench.store import Store
+
+PLAN = """
+autoencoder = "sora-vae/tiny"
+denoiser = ["sora-dit/tiny"]
+text_encoder = "words/tiny"
+scheduler = ["euler", "heun"]
+suites = "speed"
+[sampling]
+frames = 5
+[suite.speed]
+repeats = 3
+[run]
+timeout = "9s"
+"""
+
+
+@pytest.fixture
+def plan(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "plan.toml"
+    path.write_text(PLAN)
+    return path
+
+
+def foreseen(vidgen, *words):
+    result = vidgen("bench", *words, "--dry-run", "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_options_change_and_complete_a_plan(vidgen, plan):
+    plain = foreseen(vidgen, plan)
+    assert [(row["scheduler"], row["seed"]) for row in plain["rows"]] == [("euler", 0), ("heun", 0)]
+    more = foreseen(vidgen, plan, "--scheduler", "euler,unipc", "--scheduler", "heun", "--seeds", "1,2", "--exclude",
+                    "scheduler=heun,denoiser=sora*")  # fmt: skip
+    assert [(row["scheduler"], row["seed"]) for row in more["rows"]] == [
+        ("euler", 1), ("euler", 2), ("unipc", 1), ("unipc", 2)]  # fmt: skip
+    other = foreseen(vidgen, plan, "--set", "speed.repeats=4")
+    wider = foreseen(vidgen, plan, "--set", "sampling.frames=9")
+    same = foreseen(
+        vidgen, plan, "--set", "speed.repeats=3", "--time", "1h", "--jobs", "2", "--timeout", "2m"
+    )
+    keys = [{row["key"] for row in one["rows"]} for one in (plain, other, wider, same)]
+    assert keys[0] == keys[3]
+    assert not keys[0] & keys[1]
+    assert not keys[0] & keys[2]
+
+
+def test_a_dry_run_is_readable(vidgen, plan):
+    result = vidgen(
+        "bench",
+        plan,
+        "--autoencoder",
+        "sora-vae/tiny,kl-vae/tiny",
+        "--denoiser",
+        "sora-dit@kinetic",
+        "--dry-run",
+    )
+    assert result.exit_code == 0
+    assert "4 combinations: 4 refused" in result.stdout
+    assert "latent space" in result.stdout
+    assert not list(plan.parent.glob("*.db"))
+
+
+def test_refused_rows_are_written_without_measuring(vidgen, plan):
+    result = vidgen("bench", plan, "--denoiser", "sora-dit@kinetic", "--out", "r.db")
+    assert result.exit_code == 0, result.output
+    assert "2 incompatible" in result.stdout
+    with Store("r.db") as store:
+        assert {row.status for row in store.rows()} == {"incompatible"}
+        assert store.plans()[0]["scheduler"] == ["euler", "heun"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--suite", "sped"), "Did you mean 'speed'"),
+        (("--scheduler", "eulr"), "Did you mean 'euler'"),
+        (("--set", "repeats=3"), "SUITE.FIELD=VALUE"),
+        (("--set", "sped.repeats=3"), "Did you mean 'speed'"),
+        (("--exclude", "scheduler"), "KIND=PATTERN"),
+        (("--exclude", "solver=heun"), "knows no part"),
+        (("--seeds", "one"), "whole numbers"),
+        (("--time", "soon"), "span of time"),
+        (("--retry", "failed"), "There is no status"),
+        (("--suite", "generation", "--set", "generation.metric=kinetik"), "Did you mean 'kinetic'"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(refused, plan, words, said):
+    assert said in refused("bench", plan, *words, "--dry-run")
+
+
+def test_a_file_of_something_else_is_refused(refused, plan):
+    assert "no file of results" in refused("bench", plan, "--out", plan)
