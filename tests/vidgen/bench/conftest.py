@@ -62,9 +62,31 @@ class Faulty(Suite):
     def greedy(self, work):
         bytearray(1 << 50)
 
+@config
+class TurnsConfig(FaultyConfig):
+    SERIAL = True
+
+class Turns(Suite):
+    def measure(self, work):
+        at = []
+        for turn in range(3):
+            work.pause()
+            if self.config.faults and turn == 1:
+                getattr(Faulty, self.config.faults[work.seed])(self, work)
+            at.append(time.monotonic())
+            time.sleep(0.05)
+        work.add("at", at)
+
+    def goes_on(self, work):
+        pass
+
+Faulty.goes_on = Turns.goes_on
+
 @hookimpl
 def vidgen_components():
-    return [vidgen.ComponentSpec(kind="suite", name="faulty", target="faulty_module:Faulty", config=FaultyConfig,
+    return [vidgen.ComponentSpec(kind="suite", name="turns", target="faulty_module:Turns", config=TurnsConfig,
+                                 summary="Takes turns."),
+            vidgen.ComponentSpec(kind="suite", name="faulty", target="faulty_module:Faulty", config=FaultyConfig,
                                  summary="Fails as it is told.")]
 """
 

@@ -7,6 +7,7 @@ import random
 import signal
 import sqlite3
 import time
+from pathlib import Path
 
 import pytest
 
@@ -17,7 +18,7 @@ FAULTS = {
     "crash": ("error", "SIGSEGV. It last said: about to crash"),
     "killed": ("oom", "signal 9"),
     "leaves": ("error", "exit code 3"),
-    "hangs": ("timeout", "3 s"),
+    "hangs": ("timeout", "6 s"),
     "nan": ("error", "loss came out as nan"),
     "raises": ("error", "ValueError: no good"),
     "misfits": ("incompatible", "too large"),
@@ -33,7 +34,7 @@ def rows(path):
 def test_every_fault_is_a_row_and_the_others_go_on(bench, tmp_path):
     faults = ["fine", *FAULTS, "fine"]
     seeds = ",".join(str(number) for number, _ in enumerate(faults))
-    bench("--suite", "faulty", "--out", "r.db", "--timeout", "3s", "--seeds", seeds, "--scheduler", "euler",
+    bench("--suite", "faulty", "--out", "r.db", "--timeout", "6s", "--seeds", seeds, "--scheduler", "euler",
           "--set", f"faulty.faults={json.dumps(faults)}")  # fmt: skip
     found = rows(tmp_path / "r.db")
     assert [row.seed for row in found] == list(range(len(faults)))
@@ -120,7 +121,7 @@ def planned(path) -> bool:
         return False
 
 
-def wait_for(holds, seconds=60.0):
+def wait_for(holds, seconds=120.0):
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end
@@ -149,3 +150,71 @@ def test_kill_9_at_random_moments_loses_nothing_and_doubles_nothing(start, bench
     asked = {(s, n) for s in ("euler", "heun", "unipc") for n in range(12)}
     assert sorted((row.parts["scheduler"], row.seed) for row in found) == sorted(asked)
     assert all(row.status == "ok" and len(row.measures) == 2 for row in found)
+
+
+@pytest.mark.slow
+def test_rows_that_are_timed_take_turns_and_a_crash_among_them_stops_nobody(bench, tmp_path):
+    faults = ["goes_on", "crash", "goes_on", "hangs", "goes_on"]
+    bench("--suite", "turns", "--out", "r.db", "--seeds", "0,1,2,3,4", "--timeout", "5s", "--scheduler", "euler",
+          "--set", f"turns.faults={json.dumps(faults)}")  # fmt: skip
+    found = {row.seed: row for row in rows(tmp_path / "r.db")}
+    assert [found[seed].status for seed in range(5)] == ["ok", "error", "ok", "timeout", "ok"]
+    first, second = (
+        found[seed].measures[0].samples for seed in (0, 2)
+    )  # 0 to 3 take turns, 4 comes after them
+    for turn in range(2):
+        assert max(first[turn], second[turn]) < min(first[turn + 1], second[turn + 1])
+    assert found[4].measures[0].samples[0] > max(first[-1], second[-1])
+
+
+@pytest.mark.slow
+def test_rows_run_beside_each_other_where_nothing_is_timed(bench, tmp_path):
+    bench(
+        "--suite",
+        "faulty",
+        "--out",
+        "r.db",
+        "--seeds",
+        "0,1,2,3",
+        "--set",
+        "faulty.seconds=1.5",
+        "--jobs",
+        "4",
+    )
+    found = rows(tmp_path / "r.db")
+    assert [row.status for row in found] == ["ok"] * 4
+    begun = sorted(float(row.started[-7:-1]) for row in found)
+    assert min(begun[-1] - begun[0], 60 - begun[-1] + begun[0]) < 1.5
+    assert len({row.measures[1].value for row in found}) == 4
+
+
+@pytest.mark.slow
+def test_no_row_outlives_a_run_that_was_killed(start, tmp_path):
+    process = start("--suite", "faulty", "--out", "r.db", "--set", "faulty.seconds=60")
+    wait_for(lambda: planned(tmp_path / "r.db"))
+    wait_for(lambda: len(offspring(process.pid)) >= 3)  # the fork server, its tracker, and the row
+    family = offspring(process.pid)
+    process.kill()
+    process.communicate()
+    wait_for(lambda: not any(alive(one) for one in family), seconds=20)
+
+
+def offspring(pid: int) -> set[int]:
+    """Return the processes below one, by /proc."""
+    parents = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            parents[int(folder.name)] = int((folder / "stat").read_text().rpartition(")")[2].split()[1])
+        except OSError:  # it ended meanwhile
+            continue
+    found, before = {pid}, set()
+    while found != before:
+        before, found = found, found | {child for child, parent in parents.items() if parent in found}
+    return found - {pid}
+
+
+def alive(pid: int) -> bool:
+    try:
+        return (Path("/proc") / str(pid) / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
