@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.given import WAYS, given_of, seams_within_range
+from benchmarks.given import WAYS, given_of, seam
 from vidgen.video import Video
 
 
@@ -16,12 +16,12 @@ def clip(levels):
 @pytest.mark.parametrize("way", ["image", "forward", "backward", "between"])
 def test_a_steady_change_has_no_jump_and_a_step_at_the_seam_has_one(way):
     places = WAYS[way]
-    assert seams_within_range(clip(range(0, 170, 10)), places)
+    assert seam(clip(range(0, 170, 10)), places) == 1
     edge = next(edge for place in places for edge in (place.start, place.stop) if 0 < edge < 17)
     stepped = [10 * i + (30 if i >= edge else 0) for i in range(17)]
-    assert not seams_within_range(clip(stepped), places)
+    assert seam(clip(stepped), places) == 4
     elsewhere = [10 * i + (30 if i >= 6 else 0) for i in range(17)]
-    assert seams_within_range(clip(elsewhere), places)
+    assert seam(clip(elsewhere), places) == 0.25
 
 
 def test_what_is_given_stands_where_it_was():
