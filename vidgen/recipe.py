@@ -150,9 +150,19 @@ class Slot:
         if self.weights is not None:
             known = {"config": dict(self.told)} if self.told else {}
             return {"name": self.spec.name, "weights": self.weights, **known}
-        # TOML has no null: a field left out takes its default, which is what None stands for.
-        fields = {name: value for name, value in self.config.to_dict().items() if value is not None}
-        return {"name": self.spec.name, "config": fields}
+        # TOML has no null: a field left out takes the value of the preset, so one is named in which it is None.
+        plain = self.config.to_dict()
+        empty = [name for name, value in plain.items() if value is None]
+        fields = {name: value for name, value in plain.items() if value is not None}
+        for preset in (None, *self.spec.presets):
+            base = self.spec.preset(preset)
+            if all(getattr(base, name) is None for name in empty):
+                named = {} if preset is None else {"preset": preset}
+                return {"name": self.spec.name, **named, "config": fields}
+        what = ", ".join(empty)
+        raise RecipeError(
+            f"{self.spec.kind} {self.spec.name!r}: no preset leaves {what} open, so TOML cannot say it."
+        )
 
     def contract(self) -> Any:
         """Return what the part declares.

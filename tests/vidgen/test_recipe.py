@@ -10,6 +10,7 @@ from vidgen.config import ConfigError
 from vidgen.errors import ContractError, RecipeError, UnknownNameError
 from vidgen.matrix import addresses, combinations
 from vidgen.recipe import Recipe, Slot
+from vidgen.spec import INTERFACES
 
 PARTS = {
     "autoencoder": "sora-vae/tiny",
@@ -192,3 +193,11 @@ def test_the_matrix_says_why_a_combination_is_refused(scratch_registry):
     ]
     with pytest.raises(ConfigError, match="Did you mean 'denoiser'"):
         list(combinations({"denoisr": "*"}))
+
+
+@pytest.mark.parametrize("kind", INTERFACES)
+def test_every_shipped_preset_is_the_same_after_it_was_data(kind):
+    for name in vidgen.list_components(kind):
+        spec = vidgen.find(kind, name)
+        for preset, settings in spec.presets.items():
+            assert Slot.read(kind, Slot(spec, settings).to_dict()).config == settings, (name, preset)

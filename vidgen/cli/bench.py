@@ -56,6 +56,12 @@ def bench(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and end.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Say it as JSON (with --dry-run).")] = False,
+    compare: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(
+            metavar="OLD NEW", help="Measure nothing: find what became worse; exit code 1 if something did."
+        ),
+    ] = None,
 ) -> None:
     """Measure combinations of parts: what fits, what it costs, what it yields.
 
@@ -68,8 +74,15 @@ def bench(
       vidgen bench --scheduler "*"
       vidgen bench --autoencoder "sora-vae/tiny,wf-vae/tiny" --denoiser "*/tiny" --text-encoder "words/tiny" --dry-run
       vidgen bench plan.toml --out results.db --time 2h
+      vidgen bench --compare old.db new.db
       vidgen bench --denoiser "*/tiny" --exclude "denoiser=wan*" --suite speed,memory --set speed.repeats=7
     """  # noqa: D301
+    if compare is not None:
+        from vidgen.bench.compare import compare as judge
+
+        found = judge(*compare)
+        print(found)
+        raise typer.Exit(bool(found.regressions))
     from vidgen.bench.plan import Plan
     from vidgen.bench.run import run_plan
     from vidgen.bench.store import STATUSES, Store

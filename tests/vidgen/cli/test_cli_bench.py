@@ -101,3 +101,22 @@ def test_mistakes_are_said_in_one_line(refused, plan, words, said):
 
 def test_a_file_of_something_else_is_refused(refused, plan):
     assert "no file of results" in refused("bench", plan, "--out", plan)
+
+
+def test_compare_finds_what_became_worse(tmp_path, refused):
+    from typer.testing import CliRunner
+
+    from vidgen.bench.store import Measure, Row, Store
+    from vidgen.cli.app import app
+
+    parts = {"autoencoder": "a", "denoiser": "d", "text_encoder": "t", "scheduler": "s"}
+    for name, seconds in (("old.db", 1.0), ("new.db", 1.3)):
+        with Store(tmp_path / name) as store:
+            measures = (Measure("decode", seconds, "s", "less"),)
+            store.add([Row(key=name, suite="speed", parts=parts, status="ok", measures=measures)])
+    old, new = str(tmp_path / "old.db"), str(tmp_path / "new.db")
+    done = CliRunner().invoke(app, ["bench", "--compare", old, new])
+    assert done.exit_code == 1
+    assert "decode" in done.output
+    assert CliRunner().invoke(app, ["bench", "--compare", new, old]).exit_code == 0
+    assert "There are no results" in refused("bench", "--compare", old, str(tmp_path / "absent.db"))
