@@ -28,7 +28,7 @@ _14B = WanConfig(
     latent_channels=16, text_width=4096, text_padding="zeros", heads=40, head_width=128, depth=40, hidden=13824,
 )  # fmt: skip
 
-_TINY = WanConfig(heads=2, head_width=12, depth=2, hidden=32, frequencies=32, places=64)
+_TINY = WanConfig(heads=2, head_width=12, depth=2, hidden=32, frequencies=32, places=16)
 
 WAN: dict[str, WanConfig] = {
     "t2v-1.3b": _14B.replace(heads=12, depth=30, hidden=8960),
