@@ -81,7 +81,9 @@ class Wan(Denoiser, PublishedLayout):
 
         Raises:
             ContractError: For tokens of an image without which this denoiser was not trained to run.
+            SizeError: For a size beyond the largest.
         """
+        self.check_limit(size)
         condition.check(self.config.contract(), type(self).__name__)
         if self.config.image_width is not None and condition.image_tokens is None:
             raise ContractError(

@@ -47,7 +47,8 @@ class Experts(Denoiser):
             self.origin = " and ".join(str(slot.weights) for slot in slots.values())
 
     def prepare(self, text: TextEmbedding, condition: Condition, size: Size) -> Prepared:
-        """Keep what the experts prepare of."""
+        """Keep what the experts prepare of; raises `SizeError` for a size beyond the largest."""
+        self.check_limit(size)
         condition.check(self.config.contract(), type(self).__name__)
         return Prepared(text, condition, Size(*size), {})
 

@@ -46,7 +46,7 @@ WAN: dict[str, WanConfig] = {
 EXPERTS: dict[str, ExpertsConfig] = {
     "2.2-t2v": ExpertsConfig(high="wan/t2v-14b", low="wan/t2v-14b", boundary=0.875),
     "2.2-i2v": ExpertsConfig(high="wan/2.2-i2v-a14b", low="wan/2.2-i2v-a14b", boundary=0.9),
-    "tiny": ExpertsConfig(high="wan/tiny", low="wan/tiny", boundary=0.875),
+    "tiny": ExpertsConfig(high="wan/tiny", low="wan/tiny", boundary=0.5),
 }
 
 LAYOUT: dict[str, WanLayoutConfig] = {"tiny": WanLayoutConfig()}

@@ -92,6 +92,16 @@ class Denoiser(nn.Module, ABC):
             size: Latent size (t, h, w).
         """
 
+    def check_limit(self, size: Size) -> None:
+        """Refuse a latent size beyond the largest that the contract declares; call it at the head of `prepare`.
+
+        Raises:
+            SizeError: Naming both sizes.
+        """
+        limit = self.config.contract().max_latent
+        if limit is not None and any(side > most for side, most in zip(size, limit, strict=True)):
+            raise SizeError(f"Latents of size {Size(*size)} are beyond the largest that this makes, {limit}.")
+
     @staticmethod
     def check_prepared(x: Tensor, size: Size) -> None:
         """Refuse latents ``[B, C, t, h, w]`` of another size than what was prepared.

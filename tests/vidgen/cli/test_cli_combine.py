@@ -53,8 +53,8 @@ def test_matrix_counts_and_prints_rows(vidgen):
         "matrix", "--denoiser", "sora-dit/tiny", "--autoencoder", "sora-vae/*", "--text-encoder", "words"
     )
     *rows, last = result.stdout.splitlines()
-    assert len(rows) == 1 + 3 * 5
-    assert last == "15 combinations: 0 native, 15 must be trained, 0 refused"
+    assert len(rows) == 1 + 3 * 6
+    assert last == "18 combinations: 0 native, 18 must be trained, 0 refused"
 
 
 def test_matrix_rows_are_limited_and_filtered(vidgen):
