@@ -285,11 +285,13 @@ class ExpertsConfig(DenoiserConfig):
         """Let both fill what follows from the neighbours."""
         known: dict[str, Any] = {"latent": latent, "text": text}
         known = {name: one for name, one in known.items() if one is not None}
-        return self._changed(lambda settings: settings.follow(**known))
+        made = self._changed(lambda settings: settings.follow(**known))
+        declared = made.contract()
+        return made.replace(latent_channels=declared.latent_channels, text_width=declared.text.width)
 
     def forget(self) -> Self:
         """Return the configuration with all open again that `follow` fills."""
-        return self._changed(lambda settings: settings.forget())
+        return super().forget()._changed(lambda settings: settings.forget())
 
     def _changed(self, change: Callable[[DenoiserConfig], DenoiserConfig]) -> Self:
         changes = {}

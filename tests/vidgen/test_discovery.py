@@ -66,7 +66,7 @@ def test_one_name_in_two_distributions_names_both_and_hurts_nobody_else(site):
     clashing = [plugin for plugin in held.plugins if plugin.name == "acme"]
     assert sorted(plugin.distribution for plugin in clashing) == ["first", "second"]
     assert all("'acme' is used by first and second" in plugin.error for plugin in clashing)
-    assert held.names("suite") == []
+    assert not {"one", "two"} & set(held.names("suite"))
     assert "sora-dit" in held.names("denoiser")
     with pytest.raises(
         UnknownNameError, match=r"There is no suite 'one'.*used by first and second"

@@ -63,7 +63,7 @@ def bench(
         ),
     ] = None,
 ) -> None:
-    """Measure combinations of parts: what fits, what it costs, what it yields.
+    """Measure combinations of parts: cost, yield, what fits.
 
     Every combination has a process of its own; whatever happens to it is a row with a status and a reason. Rows that
     are in the file are not measured again, so the same command goes on where it was stopped or killed. Parts that

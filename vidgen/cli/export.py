@@ -17,7 +17,7 @@ def export(
         Literal["vidgen", "diffusers"], typer.Option("--format", help="Whose folder it shall be.")
     ] = "diffusers",
 ) -> None:
-    """Write a pipeline as another library reads it, or read another library's and write ours.
+    """Write a pipeline in another library's layout, or in ours.
 
     \b
     Examples:

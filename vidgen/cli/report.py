@@ -24,7 +24,9 @@ def report(
     ] = 20,
     as_json: Annotated[bool, typer.Option("--json", help="Print the files as JSON.")] = False,
 ) -> None:
-    """Write what was measured: report.md, rows.csv and report.html (one file, opens without a network).
+    """Write results as Markdown, CSV and one HTML page.
+
+    report.md, rows.csv and report.html (one file, opens without a network).
 
     \b
     Examples:

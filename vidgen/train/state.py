@@ -64,7 +64,8 @@ class TrainState:
             try:
                 save_file(weights, new / "weights.safetensors")
                 if averages:
-                    save_file(averages, new / "average.safetensors")
+                    in_order = {name: x.contiguous() for name, x in averages.items()}  # some kernels are not
+                    save_file(in_order, new / "average.safetensors")
                 torch.save(states, new / "optimizers.pt")
             except (RuntimeError, SafetensorError) as problem:  # how both libraries put a full disk
                 raise OSError(None, str(problem).splitlines()[0]) from problem

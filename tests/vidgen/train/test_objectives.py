@@ -163,7 +163,7 @@ def test_kinds_of_averages():
 
 def test_eight_bit_adamw_needs_a_library_and_takes_the_one_there_is(monkeypatch):
     module, settings = nn.Linear(3, 3), TrainConfig(optimizer="adamw8bit")
-    for name in ("bitsandbytes", "torchao"):
+    for name in ("bitsandbytes", "bitsandbytes.optim", "torchao", "torchao.optim"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingDependencyError, match="pip install bitsandbytes"):
         make_optimizers(module, settings)
