@@ -34,12 +34,19 @@ def circumstances() -> dict[str, Any]:
     load = "/".join(f"{value:.1f}" for value in os.getloadavg())
     return {
         "date": date.today().isoformat(),
-        "command": shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
+        "command": shlex.join(
+            ["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *map(_tidy, sys.argv[1:])]
+        ),
         "machine": f"{os.cpu_count()} cores, {model}",
         "load": load,
         "versions": f"Python {platform.python_version()}, torch {version('torch')}",
         "commit": commit.stdout.strip() or "none",
     }
+
+
+def _tidy(word: str) -> str:
+    """Return a word of the command without the folders of this machine."""
+    return _relative(word) if word.startswith("/") else word
 
 
 def _relative(path: str) -> str:

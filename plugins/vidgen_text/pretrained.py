@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -47,13 +48,13 @@ class TransformersEncoder(TextEncoder):
             # What is saved from here on has weights of its own; the source still gives the tokenizer.
             self.config = config.replace(pretrained=False, space=space)
 
+    @abstractmethod
     def model_class(self) -> Any:
         """Return transformers' class of the whole model."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sizes(self) -> Any:
         """Return transformers' configuration of `config`."""
-        raise NotImplementedError
 
     def inner(self, whole: Any) -> nn.Module:
         """Return what is kept of the whole model; by default all of it."""
