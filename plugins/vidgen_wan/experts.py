@@ -9,10 +9,9 @@ import torch
 from torch import Tensor
 
 from vidgen.interfaces import Condition, Denoiser, Prediction, TextEmbedding
-from vidgen.parts import build
 from vidgen.recipe import Slot
+from vidgen.sampling.assembly import Place, make
 from vidgen.size import Size
-from vidgen.trained import load_trained
 from vidgen_wan.config import ExpertsConfig
 
 __all__ = ["Experts", "Prepared"]
@@ -42,7 +41,8 @@ class Experts(Denoiser):
         # What is saved from here on has weights of its own.
         own = {name: Slot(slot.spec, slot.config).to_dict() for name, slot in slots.items()}
         super().__init__(config.replace(**own))
-        self.high, self.low = _made(slots["high"]), _made(slots["low"])
+        place = Place(dtype=torch.get_default_dtype())
+        self.high, self.low = (make(slots[name], place) for name in ("high", "low"))
         if config.pretrained:
             self.origin = " and ".join(str(slot.weights) for slot in slots.values())
 
@@ -71,11 +71,3 @@ class Experts(Denoiser):
             made = self._expert(name).prepare(prepared.text, prepared.condition, prepared.size)
             prepared.made = {name: made}
         return prepared.made[name]
-
-
-def _made(slot: Slot) -> Denoiser:
-    if slot.weights is None:
-        part: Denoiser = build(slot.spec, slot.config)
-        return part
-    loaded: Denoiser = load_trained(slot.spec, slot.weights, slot.told, dtype=torch.get_default_dtype())
-    return loaded

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from vidgen.errors import CheckpointError
 from vidgen.interfaces import TextEmbedding, TextEncoder
-from vidgen.parts import build
 from vidgen.recipe import Slot
-from vidgen.trained import load_trained
+from vidgen.sampling.assembly import Place, make
 from vidgen_wan.config import TextAndImageConfig
 
 __all__ = ["TextAndImage"]
@@ -36,12 +35,7 @@ class TextAndImage(TextEncoder):
         slot = config.text_slot
         self_config = config.replace(text=Slot(slot.spec, slot.config).to_dict()) if slot.weights else config
         super().__init__(self_config)
-        dtype = torch.get_default_dtype()
-        self.words: TextEncoder = (
-            build(slot.spec, slot.config)
-            if slot.weights is None
-            else load_trained(slot.spec, slot.weights, slot.told, dtype=dtype)
-        )
+        self.words: TextEncoder = make(slot, Place(dtype=torch.get_default_dtype()))
         self.images = _vision(config)
         if config.pretrained:
             self.origin = config.source
