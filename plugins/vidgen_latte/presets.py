@@ -16,6 +16,10 @@ LATTE: dict[str, LatteConfig] = {
     "osp-256": _XL_122.replace(side=32, image_position=True),
     "osp-512": _XL_122.replace(side=64, image_position=True),
     "osp-221x512": _XL_122.replace(side=64, image_position=True, interpolation=(3.0, 1.0)),
+    "mini": LatteConfig(
+        heads=4, head_width=32, depth=3, patch=2, side=8, interpolation=(1.0, 1.0), image_position=False,
+        learned_sigma=True,
+    ),
     "tiny": LatteConfig(
         heads=4, head_width=16, depth=2, patch=2, side=8, interpolation=(1.0, 1.0), image_position=False,
         learned_sigma=True,

@@ -57,5 +57,6 @@ OPENSORA_PLAN: dict[str, OpenSoraPlanConfig] = {
         process=ProcessSpec(family="vp-linear"),
         prediction="epsilon",
     ),
+    "mini": OpenSoraPlanConfig(heads=4, head_width=36, depth=4, dense_blocks=(1, 3), sparsity=2),
     "tiny": OpenSoraPlanConfig(heads=2, head_width=24, depth=4, dense_blocks=(1, 3), sparsity=2),
 }

@@ -32,6 +32,16 @@ SORA_DIT: dict[str, SoraDiTConfig] = {
         rope_theta=16.0,
         reach=(0, 0, 0),
     ),
+    "mini": SoraDiTConfig(
+        width=128,
+        depth=5,
+        heads=4,
+        mlp_ratio=4.0,
+        patch=(1, 2, 2),
+        time_width=128,
+        rope_theta=16.0,
+        reach=(0, 0, 0),
+    ),
     "small": SoraDiTConfig(
         width=192,
         depth=8,

@@ -183,11 +183,13 @@ class LearningConfig(GenerationConfig):
 
     Attributes:
         steps: Optimiser steps.
+        seconds: Train for about so long instead: as many steps as a few that are timed say. What others do on the
+            machine meanwhile changes what is learned, so prefer `steps` where it is shared.
         train_batch: Samples to a step.
         learning_rate: Of AdamW.
         warmup: Steps of linear warm-up.
         learn: A data set to learn from: its name, or a table with name and fields.
-        cache: So many samples are encoded once and their latents kept; 0 encodes on the fly.
+        cache: So many samples are encoded once for all rows with the same autoencoder; 0 encodes on the fly.
         precision: ``fp32``, ``bf16`` or ``auto``.
         losses: Held-out samples for the validation loss.
     """
@@ -199,6 +201,7 @@ class LearningConfig(GenerationConfig):
     learning_rate: float = 1e-3
     warmup: int = 30
     learn: Any = "kinetic"
+    seconds: float = 0.0
     cache: int = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     losses: int = 64
