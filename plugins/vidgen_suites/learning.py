@@ -48,7 +48,7 @@ class Learning(Suite):
             log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
             pipe = self._trained(work, folder / "pipeline")
         curve = [[one["step"], one["denoising"]] for one in log]
-        work.keep("curve:training loss", "application/json", json.dumps(curve).encode())
+        work.keep("curve:training loss by step", "application/json", json.dumps(curve).encode())
         work.add("training loss", curve[-1][1], "", "less")
         work.add("samples learned from", curve[-1][0] * settings.train_batch, "samples")
         work.add("pace", [one["pace"] for one in log], "samples/s", "more")

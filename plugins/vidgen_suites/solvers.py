@@ -27,17 +27,19 @@ class Solvers(Suite):
         """Measure the relative distance of the latents and the PSNR of the videos, for every number of steps."""
         settings, pipe = self.config, work.pipe
         exact, shown = self._reference(work)
-        curve = []
+        distances, likeness = [], []
         for steps in settings.steps:
             latents, videos = self._run(pipe, steps, work.seed)
             away = (latents - exact).flatten(1).norm(dim=1) / exact.flatten(1).norm(dim=1)
             near = psnr(videos, shown)
             work.add(f"distance at {steps} steps", away.tolist(), "", "less")
             work.add(f"psnr at {steps} steps", near.tolist(), "dB", "more", mean=True)
-            curve.append({"steps": steps, "distance": away.mean().item(), "psnr": near.mean().item()})
+            distances.append([steps, away.mean().item()])
+            likeness.append([steps, near.mean().item()])
         cost = pipe.recipe.scheduler.contract().evaluations_per_step
         work.add("evaluations a step", cost, "", "less")
-        work.keep("solvers.json", "application/json", json.dumps(curve).encode())
+        for name, curve in (("distance", distances), ("psnr", likeness)):
+            work.keep(f"curve:{name} by steps", "application/json", json.dumps(curve).encode())
 
     def _reference(self, work: Work) -> tuple[Tensor, Tensor]:
         """Return the exact latents and videos, which rows that differ in the scheduler alone share."""

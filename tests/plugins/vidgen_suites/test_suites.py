@@ -106,8 +106,16 @@ def test_flops_are_those_of_the_parts(measured):
 def test_solvers_come_nearer_with_steps_and_share_a_reference(measured, tmp_path):
     settings = SolversConfig(steps=(2, 8), reference="euler", reference_steps=64, prompts=("a circle",))
     parts = {"denoiser": ("latte/tiny",), "autoencoder": ("kl-vae/tiny",)}
-    found = values(measured(settings, **parts))
+    work = measured(settings, **parts)
+    found = values(work)
     assert 0 < found["distance at 8 steps"] < found["distance at 2 steps"]
+    curves = {
+        name: json.loads(one.data) for name, one in work.artefacts.items() if name.startswith("curve:")
+    }
+    assert curves == {
+        f"curve:{what} by steps": [[steps, found[f"{what} at {steps} steps"]] for steps in (2, 8)]
+        for what in ("distance", "psnr")
+    }
     (file,) = (tmp_path / "shared").glob("*.safetensors")
     before = file.stat().st_mtime_ns
     other = values(measured(settings, **parts, scheduler=("heun",)))
@@ -163,7 +171,7 @@ def test_learning_trains_once_for_all_schedulers(measured, tmp_path):
     second = measured(settings, scheduler=("heun",))
     assert folder.stat().st_mtime_ns == before
     assert first.measures["validation loss"] == second.measures["validation loss"]
-    points = json.loads(first.artefacts["curve:training loss"].data)
+    points = json.loads(first.artefacts["curve:training loss by step"].data)
     assert [step for step, _ in points] == [1, 2, 3]
 
 
