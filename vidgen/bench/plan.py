@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Literal
 
+from vidgen.bench.marks import contents_of, mark_of
 from vidgen.bench.store import RowStatus, digest
 from vidgen.bench.suite import SuiteConfig
 from vidgen.checkpoint import default_pretrained
@@ -83,7 +84,7 @@ class Job:
     """A row to be.
 
     Attributes:
-        key: Digest of recipe, suite, settings and seed.
+        key: Digest of recipe, suite, settings, seed, and the content of the files of weights that they name.
         suite: Name of the suite.
         parts: Addresses of the parts that the suite reads, empty ones for the others.
         recipe: Those parts with their configurations, and sampling, as plain data.
@@ -272,11 +273,12 @@ class Plan(Config):
         every, slots = list(self.combinations()), _Slots()
         sampling = self.sampling.to_dict()
         flags = {name: True for name in ("foreign", "adapt") if getattr(self, name)}
-        base = digest({"sampling": sampling, **flags, "device": self.device, "dtype": self.dtype})
+        common = {"sampling": sampling, **flags, "device": self.device, "dtype": self.dtype}
+        base = digest(common, *contents_of(common))
         found: dict[str, Job] = {}
         for spec, settings in suites:
             fields = {**settings.to_dict(), "device": self.device, "dtype": self.dtype}
-            head = digest(base, spec.name, fields)
+            head = digest(base, spec.name, fields, *contents_of(settings.to_dict()))
             for one, seed in itertools.product(every, self.seeds):
                 parts = {kind: one.parts[kind] if kind in settings.READS else "" for kind in INTERFACES}
                 marks = [slots.mark(kind, parts[kind]) for kind in settings.READS]
@@ -323,10 +325,10 @@ class _Slots:
         return self._data[at]
 
     def mark(self, kind: str, address: str) -> str:
-        """Return a digest of the slot."""
+        """Return a digest of the slot and of the weights that it names."""
         at = (kind, address)
         if at not in self._marks:
-            self._marks[at] = digest(kind, self.data(kind, address))
+            self._marks[at] = mark_of(kind, self.data(kind, address))
         return self._marks[at]
 
     def outlook(self, one: Candidate, reads: Sequence[str], size: Size) -> tuple[RowStatus, str]:

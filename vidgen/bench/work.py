@@ -13,6 +13,7 @@ from typing import Any, Literal
 import torch
 
 from vidgen.bench.locks import locked
+from vidgen.bench.marks import mark_of
 from vidgen.bench.store import Artefact, Measure, digest
 from vidgen.errors import ResultsError
 from vidgen.recipe import Recipe, Sampling, Slot
@@ -132,7 +133,7 @@ class Work:
             kinds: Parts that it depends on.
             *settings: What else it depends on, as plain data.
         """
-        parts = {kind: self.data[kind] for kind in (*kinds, "sampling")}
+        parts = {kind: mark_of(kind, self.data[kind]) for kind in (*kinds, "sampling")}
         name = f"{what}-{digest(parts, self.seed, str(self.device), str(self.dtype), settings)}"
         self.shared.mkdir(parents=True, exist_ok=True)
         with locked(self.shared / f"{name}.lock"):
