@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from vidgen.bench.suite import SuiteConfig
-from vidgen.config import config, require
+from vidgen.config import Config, config, require
 from vidgen.parts import read_choice
+from vidgen.train.settings import TrainConfig
 
 __all__ = [
     "HELD_OUT",
@@ -22,6 +25,22 @@ __all__ = [
 PROMPT = "a large red circle moving left on a black background"
 HELD_OUT = {"name": "kinetic", "split": "test", "paraphrase": False, "samples": 224}
 """The captions and videos that suites judge by where nothing else is named."""
+SUFFIXES = (".safetensors", ".bin", ".ckpt", ".pt", ".pth")
+
+
+def check_there(settings: Config, *names: str, tags: bool = True) -> None:
+    """Refuse weights that are not there, before anything is measured; what may be a tag is left to the model.
+
+    Raises:
+        ConfigError: For a path that leads nowhere.
+    """
+    for name in names:
+        text = getattr(settings, name)
+        path = not tags or os.sep in text or "/" in text or text.endswith(SUFFIXES)
+        require(
+            not text or not path or Path(text).exists(),
+            f"{type(settings).__name__}.{name}: there is no file or folder {text!r}.",
+        )
 
 
 @config
@@ -121,6 +140,8 @@ class ReconstructionConfig(SuiteConfig):
     Attributes:
         data: A data set: its name, or a table with name and fields.
         clips: How many of its samples, from the first.
+        lpips_weights: A file, or a folder with one: the weights of AlexNet, VGG16 or SqueezeNet 1.1 as torchvision
+            publishes them, or of a whole LPIPS network. Empty measures no LPIPS: by random weights it would be none.
     """
 
     READS: ClassVar[tuple[str, ...]] = ("autoencoder",)
@@ -128,14 +149,16 @@ class ReconstructionConfig(SuiteConfig):
 
     data: Any = None
     clips: int = 8
+    lpips_weights: str = ""
 
     def validate(self) -> None:
         """Check the ranges."""
         require(self.clips >= 1, f"ReconstructionConfig.clips must be at least 1, not {self.clips}.")
 
     def check(self) -> None:
-        """Refuse a data set that nobody registered, and wrong fields."""
+        """Refuse a data set that nobody registered, wrong fields, and weights that are not there."""
         read_choice("data_set", self.data or HELD_OUT)
+        check_there(self, "lpips_weights", tags=False)
 
 
 @config
@@ -148,9 +171,13 @@ class GenerationConfig(SuiteConfig):
         samples: How many prompts, evenly out of the data set.
         batch: Prompts at a time.
         videos: How many videos are kept with the row.
-        features: A timm model by whose features of single frames the distributions of generated videos and of the data
-            are compared (Frechet distance); empty for none.
-        weights: A safetensors file or a folder with ``model.safetensors`` of that model; empty for random features.
+        features: A model by whose features the distributions of generated videos and of the data are compared (Frechet
+            distance): of timm for single frames, of torchvision.models.video (``r3d_18``) for whole clips; empty for
+            none.
+        weights: Of that model: a file or a folder with one, or a tag (``default`` is the model's own); empty for random
+            features.
+        clip: A model of open_clip for the CLIP score, such as ``ViT-B-32``; empty for none.
+        clip_weights: Of that model: a file or a folder with one, or a tag; empty for random weights.
     """
 
     GUESS: ClassVar[float] = 60.0
@@ -162,6 +189,8 @@ class GenerationConfig(SuiteConfig):
     videos: int = 2
     features: str = ""
     weights: str = ""
+    clip: str = ""
+    clip_weights: str = ""
 
     def validate(self) -> None:
         """Check the ranges."""
@@ -169,12 +198,15 @@ class GenerationConfig(SuiteConfig):
         for name in ("samples", "batch"):
             require(getattr(self, name) >= 1, f"{own}.{name} must be at least 1, not {getattr(self, name)}.")
         require(self.videos >= 0, f"{own}.videos must be 0 or more, not {self.videos}.")
-        require(bool(self.features) or not self.weights, f"{own}.weights are of features; name a timm model.")
+        require(bool(self.features) or not self.weights, f"{own}.weights are of features; name a model.")
+        require(bool(self.clip) or not self.clip_weights, f"{own}.clip_weights are of clip; name a model.")
+        require(":" not in self.clip, f"{own}.clip is a model of open_clip's table, not {self.clip!r}.")
 
     def check(self) -> None:
-        """Refuse a data set or a metric that nobody registered, and wrong fields."""
+        """Refuse a data set or a metric that nobody registered, wrong fields, and weights that are not there."""
         read_choice("data_set", self.data or HELD_OUT)
         read_choice("metric", self.metric)
+        check_there(self, "weights", "clip_weights")
 
 
 @config
@@ -191,6 +223,7 @@ class LearningConfig(GenerationConfig):
         learn: A data set to learn from: its name, or a table with name and fields.
         cache: So many samples are encoded once for all rows with the same autoencoder; 0 encodes on the fly.
         precision: ``fp32``, ``bf16`` or ``auto``.
+        train: Any other fields of a training recipe's ``[train]``, such as ``{optimizer = "muon"}``.
         losses: Held-out samples for the validation loss.
     """
 
@@ -204,6 +237,7 @@ class LearningConfig(GenerationConfig):
     seconds: float = 0.0
     cache: int = 0
     precision: Literal["auto", "bf16", "fp32"] = "auto"
+    train: Any = None
     losses: int = 64
 
     def validate(self) -> None:
@@ -219,3 +253,4 @@ class LearningConfig(GenerationConfig):
         """Refuse data sets and a metric that nobody registered, and wrong fields."""
         GenerationConfig.check(self)
         read_choice("data_set", self.learn)
+        TrainConfig.from_dict(self.train or {})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -16,8 +17,12 @@ from vidgen.parts import build, read_choice
 from vidgen.sampling.pipeline import Pipeline
 from vidgen.video import Video
 from vidgen_suites.config import HELD_OUT, GenerationConfig
-from vidgen_suites.frechet import features_of, frechet_distance, make_features
+from vidgen_suites.frechet import frechet_distance
 from vidgen_suites.reconstruction import as_file
+
+if TYPE_CHECKING:
+    from vidgen_suites.clip import ClipScore
+    from vidgen_suites.features import Features
 
 __all__ = ["Generation", "judge"]
 
@@ -35,6 +40,7 @@ class Generation(Suite):
 def judge(work: Work, pipe: Pipeline, settings: GenerationConfig) -> None:
     """Generate from held-out prompts, add the figures and keep videos and the results of every prompt."""
     samples = _samples(work, settings)
+    clip, features = _judges(work, settings)  # first: a slip of the pen is not found after an hour
     prompts, made = [sample.caption for sample in samples], list[Video]()
     for begin in range(0, len(prompts), settings.batch):
         some = prompts[begin : begin + settings.batch]
@@ -55,19 +61,37 @@ def judge(work: Work, pipe: Pipeline, settings: GenerationConfig) -> None:
             work.add(f"{name} right", values, "", "more", mean=True, low=share.low, high=share.high)
         else:
             work.add(name, values, "", "more", mean=True)
-    size = work.sampling.size
+    size, beside = work.sampling.size, dict[str, list[float]]()
     if size.frames > 1 and min(size.height, size.width) >= 11:
-        near = [float(ssim(video[1:].numpy(), video[:-1].numpy())) for video in made]
-        work.add("consistency", near, "", "", mean=True)
-    if settings.features and len(samples) > 1:
-        model = make_features(settings.features, settings.weights)
-        sets = [features_of(model, some) for some in ([s.video for s in samples], [v.numpy() for v in made])]
-        kind = settings.weights or "random features"
-        work.add(f"frechet distance ({settings.features}, {kind})", frechet_distance(*sets), "", "less")
+        beside["consistency"] = [float(ssim(video[1:].numpy(), video[:-1].numpy())) for video in made]
+        work.add("consistency", beside["consistency"], "", "", mean=True)
+    if clip:
+        beside["clip score"] = [clip(one.numpy(), prompt) for one, prompt in zip(made, prompts, strict=True)]
+        work.add(f"clip score ({clip.label})", beside["clip score"], "", "more", mean=True)
+    if features and len(samples) > 1:
+        sets = [features(some) for some in ([s.video for s in samples], [v.numpy() for v in made])]
+        work.add(f"frechet distance ({features.label})", frechet_distance(*sets), "", "less")
     for prompt, video in list(zip(prompts, made, strict=True))[: settings.videos]:
         work.keep(f"video:{prompt}", "video/mp4", as_file(video))
-    rows = [{"prompt": prompt, **score} for prompt, score in zip(prompts, scores, strict=True)]
+    rows = [
+        {"prompt": prompt, **score, **{name: values[place] for name, values in beside.items()}}
+        for place, (prompt, score) in enumerate(zip(prompts, scores, strict=True))
+    ]
     work.keep("prompts.json", "application/json", json.dumps(rows).encode())
+
+
+def _judges(work: Work, settings: GenerationConfig) -> tuple[ClipScore | None, Features | None]:
+    """Make the networks that judge, where they are asked for."""
+    clip = features = None
+    if settings.clip:
+        from vidgen_suites.clip import ClipScore
+
+        clip = ClipScore(settings.clip, settings.clip_weights, work.device)
+    if settings.features:
+        from vidgen_suites.features import Features
+
+        features = Features(settings.features, settings.weights, work.device)
+    return clip, features
 
 
 def _samples(work: Work, settings: GenerationConfig) -> list[Sample]:

@@ -12,6 +12,7 @@ import torch
 
 import vidgen
 from vidgen.bench.locks import locked
+from vidgen.bench.marks import mark_of
 from vidgen.bench.store import digest
 from vidgen.bench.suite import Suite
 from vidgen.bench.work import Work
@@ -40,7 +41,17 @@ class Learning(Suite):
     def measure(self, work: Work) -> None:
         """Measure the losses, in training and on held-out samples, and what is generated."""
         settings = self.config
-        names = ("steps", "seconds", "train_batch", "learning_rate", "warmup", "learn", "cache", "precision")
+        names = (
+            "steps",
+            "seconds",
+            "train_batch",
+            "learning_rate",
+            "warmup",
+            "learn",
+            "cache",
+            "precision",
+            "train",
+        )
         fields = [getattr(settings, name) for name in names]
         with work.sharing("learning", INTERFACES[:3], *fields) as folder:
             if not (folder / "pipeline").exists():
@@ -94,7 +105,8 @@ class Learning(Suite):
         slots = {kind: Slot.read(kind, work.data[kind]) for kind in INTERFACES}
         latent = slots["autoencoder"].contract().latent
         learned = ["denoiser"] if slots["text_encoder"].trained else ["denoiser", "text_encoder"]
-        shared = digest(work.data["autoencoder"], 0 if slots["autoencoder"].trained else work.seed)
+        own = mark_of("autoencoder", work.data["autoencoder"])
+        shared = digest(own, 0 if slots["autoencoder"].trained else work.seed)
         train = {
             "train": learned,
             "steps": steps,
@@ -104,6 +116,7 @@ class Learning(Suite):
             "precision": settings.precision,
             "log_every": max(1, steps // 50),
             "ema": 0.99,
+            **(settings.train or {}),
             "cache": str((work.shared / f"latents-{shared}").resolve()),
         }
         spec, chosen = read_choice("data_set", settings.learn)

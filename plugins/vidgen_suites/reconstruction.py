@@ -42,11 +42,16 @@ class Reconstruction(Suite):
     config: ReconstructionConfig
 
     def measure(self, work: Work) -> None:
-        """Measure PSNR, SSIM, flicker and the rate, over the clips."""
+        """Measure PSNR, SSIM, flicker and the rate, over the clips; LPIPS where there are weights for it."""
+        lpips = None
+        if self.config.lpips_weights:
+            from vidgen_suites.lpips import Lpips
+
+            lpips = Lpips(self.config.lpips_weights, work.device)
         part = work.part("autoencoder")
         data = build(*read_choice("data_set", self.config.data or HELD_OUT))
         sampling = work.sampling
-        found: dict[str, list[float]] = {"psnr": [], "ssim": [], "flicker": []}
+        found: dict[str, list[float]] = {"psnr": [], "ssim": [], "flicker": [], "lpips": []}
         for index in range(min(self.config.clips, len(data))):
             sample = data.sample(index, sampling.size)
             clip = Video.from_numpy(sample.video, fps=sampling.fps)
@@ -55,6 +60,8 @@ class Reconstruction(Suite):
             if min(sampling.height, sampling.width) >= 11:  # the window of SSIM
                 found["ssim"].append(float(ssim(made, clip)))
             found["flicker"].append(flicker(made.numpy(), clip.numpy()))
+            if lpips:
+                found["lpips"].append(lpips(made.numpy(), clip.numpy()))
             if index == 0:
                 work.keep(
                     f"video:{sample.caption} | through", "video/mp4", as_file(side_by_side([clip, made]))
@@ -62,6 +69,8 @@ class Reconstruction(Suite):
         work.add("psnr", found["psnr"], "dB", "more", mean=True)
         if found["ssim"]:
             work.add("ssim", found["ssim"], "", "more", mean=True)
+        if lpips:
+            work.add(f"lpips ({lpips.name})", found["lpips"], "", "less", mean=True)
         work.add("flicker", found["flicker"], "levels", "less", mean=True)
         latent = part.latent
         values = latent.channels * latent.latent_size(latent.padded(sampling.size)).volume

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from vidgen.errors import CheckpointError, ConfigError
+from vidgen.hub import only_cached_when_unreachable
 from vidgen.sampling.refine import PromptRefiner
 from vidgen_text.config import InstructConfig
-from vidgen_text.hub import only_cached_when_unreachable
 from vidgen_text.prompts import first_line
 
 __all__ = ["InstructRefiner"]

@@ -13,9 +13,9 @@ from torch import nn
 from vidgen.checkpoint import digest
 from vidgen.doctor import explain_import
 from vidgen.errors import CheckpointError, ConfigError, MissingDependencyError, closest
+from vidgen.hub import only_cached_when_unreachable
 from vidgen.interfaces import TextEmbedding, TextEncoder
 from vidgen_text.config import OpenClipConfig
-from vidgen_text.hub import only_cached_when_unreachable
 from vidgen_text.prompts import check_prompts, first_line, warn_if_cut
 
 __all__ = ["OpenClipEncoder"]

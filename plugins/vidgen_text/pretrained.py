@@ -12,8 +12,8 @@ from torch import nn
 
 from vidgen.checkpoint import digest
 from vidgen.errors import CheckpointError, ConfigError
+from vidgen.hub import only_cached_when_unreachable
 from vidgen.interfaces import TextEncoder
-from vidgen_text.hub import only_cached_when_unreachable
 from vidgen_text.prompts import first_line
 from vidgen_text.transformers_config import TOKENIZER, TransformersConfig
 

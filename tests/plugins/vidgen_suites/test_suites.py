@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import vidgen
+from tests.plugins.vidgen_suites.conftest import PARTS, SMALL
 from vidgen.bench.plan import Plan
 from vidgen.bench.work import Work
 from vidgen_suites.config import (
@@ -22,35 +23,6 @@ from vidgen_suites.config import (
 )
 from vidgen_suites.frechet import frechet_distance
 from vidgen_suites.reconstruction import flicker
-
-SMALL = {"frames": 5, "height": 16, "width": 16, "steps": 3, "guidance": 1.0}
-PARTS = {
-    "autoencoder": ("sora-vae/tiny",),
-    "denoiser": ("sora-dit/tiny",),
-    "text_encoder": ("words/tiny",),
-    "scheduler": ("euler",),
-}
-
-
-@pytest.fixture
-def measured(tmp_path):
-    """Run a suite in this process; returns what it found."""
-
-    def run(settings, seed=0, **plan) -> Work:
-        spec = next(
-            vidgen.find("suite", name)
-            for name in vidgen.list_components("suite")
-            if vidgen.find("suite", name).config is type(settings)
-        )
-        (job,) = Plan(**{**PARTS, "sampling": SMALL, **plan}, suites=(spec.name,)).jobs()
-        pauses = []
-        work = Work(job.recipe, seed=seed, device="cpu", dtype="float32", shared=tmp_path / "shared",
-                    pause=lambda: pauses.append(1))  # fmt: skip
-        vidgen.create("suite", spec.name, config=settings).measure(work)
-        work.pauses = len(pauses)
-        return work
-
-    return run
 
 
 def values(work):
@@ -109,9 +81,7 @@ def test_solvers_come_nearer_with_steps_and_share_a_reference(measured, tmp_path
     work = measured(settings, **parts)
     found = values(work)
     assert 0 < found["distance at 8 steps"] < found["distance at 2 steps"]
-    curves = {
-        name: json.loads(one.data) for name, one in work.artefacts.items() if name.startswith("curve:")
-    }
+    curves = {name: json.loads(one.data) for name, one in work.artefacts.items() if name.startswith("curve:")}
     assert curves == {
         f"curve:{what} by steps": [[steps, found[f"{what} at {steps} steps"]] for steps in (2, 8)]
         for what in ("distance", "psnr")
