@@ -37,6 +37,7 @@ WAN: dict[str, WanConfig] = {
     "flf2v-14b": _14B.replace(given="frames", image_width=1280, image_places=514),
     "2.2-i2v-a14b": _14B.replace(given="frames"),
     "2.2-ti2v-5b": _14B.replace(latent_channels=48, heads=24, depth=30, hidden=14336, frame_times=True),
+    "mini": WanConfig(heads=4, head_width=36, depth=4, hidden=512),
     "tiny": _TINY,
     "tiny-image": _TINY.replace(given="frames", image_width=16),
     "tiny-frame-times": _TINY.replace(frame_times=True),
