@@ -62,6 +62,13 @@ class Faulty(Suite):
     def greedy(self, work):
         bytearray(1 << 50)
 
+    def hoards(self, work):
+        work.add("kept", len(bytearray(8 << 30)))  # zeros that nobody touches: room for them is all it takes
+
+    def hoards_tensors(self, work):
+        import torch
+        work.add("kept", torch.empty(8 << 30, dtype=torch.uint8).numel())
+
 @config
 class TurnsConfig(FaultyConfig):
     SERIAL = True

@@ -6,6 +6,7 @@ import json
 import random
 import signal
 import sqlite3
+import sys
 import time
 from pathlib import Path
 
@@ -51,6 +52,20 @@ def test_every_fault_is_a_row_and_the_others_go_on(bench, tmp_path):
     }
     for fault, (_, words) in FAULTS.items():
         assert words in failed[fault].reason
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep to a limit of the address space")
+@pytest.mark.parametrize("limit", ["6", "0"])
+def test_a_row_beyond_the_memory_is_a_row_and_the_others_go_on(bench, tmp_path, limit):
+    faults = ["fine", "hoards", "fine", "hoards_tensors", "fine"]
+    bench("--suite", "faulty", "--out", "r.db", "--seeds", "0,1,2,3,4", "--scheduler", "euler", "--memory", limit,
+          "--set", f"faulty.faults={json.dumps(faults)}")  # fmt: skip
+    found = {row.seed: row for row in rows(tmp_path / "r.db")}
+    short = "oom" if limit == "6" else "ok"  # without a limit nothing is wrong with these rows
+    assert [found[seed].status for seed in range(5)] == ["ok", short, "ok", short, "ok"]
+    if short == "oom":
+        assert "MemoryError" in found[1].reason
+        assert "allocate memory" in found[3].reason
 
 
 def test_a_plugin_that_does_not_import_is_a_row(bench, tmp_path):

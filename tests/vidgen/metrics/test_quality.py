@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.ndimage import gaussian_filter
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from vidgen.errors import SizeError, VideoError
 from vidgen.metrics import Quality, psnr, ssim
@@ -41,6 +42,13 @@ def test_ssim_by_its_formula(pair: tuple[np.ndarray, np.ndarray]) -> None:
     value = (2 * mean_a * mean_b + c1) * (2 * both + c2)
     value /= (mean_a**2 + mean_b**2 + c1) * (var_a + var_b + c2)
     assert ssim(*pair).item() == pytest.approx(value.mean(), abs=1e-4)
+
+
+def test_torchmetrics_of_all_frames_at_once(pair: tuple[np.ndarray, np.ndarray]) -> None:
+    a, b = (torch.from_numpy(part).permute(0, 3, 1, 2).double() / 255 for part in pair)
+    assert psnr(*pair).item() == pytest.approx(peak_signal_noise_ratio(a, b, data_range=1.0).item(), abs=1e-4)
+    known = structural_similarity_index_measure(a, b, data_range=1.0)
+    assert ssim(*pair).item() == pytest.approx(known.item(), abs=1e-5)
 
 
 def test_ends(pair: tuple[np.ndarray, np.ndarray]) -> None:
