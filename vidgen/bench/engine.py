@@ -158,6 +158,7 @@ class LocalEngine:
         heats: list[_Heat] = []
         try:
             while waiting or heats:
+                heats = [heat for heat in heats if heat.now is not None]
                 while waiting and len(heats) < slots:
                     if not may_begin(waiting[0]):
                         waiting.clear()
@@ -167,9 +168,6 @@ class LocalEngine:
                     heat = _Heat([self._start(job, logs) for job in some], random.Random(some[0].key))
                     heats.append(heat)
                     self._pass_on(heat)
-                for heat in list(heats):
-                    if heat.now is None:
-                        heats.remove(heat)
                 if heats:
                     yield from self._listen(heats)
         finally:

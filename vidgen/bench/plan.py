@@ -61,6 +61,8 @@ class RunConfig(Config):
         jobs: Rows at a time, of suites that allow it.
         arms: Rows that take turns, of suites that measure time; 1 measures one after the other.
         memory: Largest address space of a row in GB (on CPUs); 0 for any.
+        engine: ``local`` works on this machine, ``ray`` on a Ray cluster.
+        address: Of the cluster: ``HOST:PORT``, ``ray://HOST:PORT``, or ``auto`` for this machine's.
     """
 
     time: str = ""
@@ -68,6 +70,8 @@ class RunConfig(Config):
     jobs: int = 1
     arms: int = 4
     memory: float = 0.0
+    engine: Literal["local", "ray"] = "local"
+    address: str = "auto"
 
     def validate(self) -> None:
         """Check ranges."""
@@ -77,6 +81,8 @@ class RunConfig(Config):
         require(read_span(self.timeout) > 0, f"run.timeout must be positive, not {self.timeout!r}.")
         if self.time:
             read_span(self.time)
+        require(self.engine == "ray" or self.address == "auto",
+                f"run.address {self.address!r} is a Ray cluster's: say engine = 'ray' (--engine ray) too.")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,6 +100,7 @@ class Job:
         reason: Why it is not measured.
         serial: It takes turns with others and runs beside none.
         guess: Seconds that it may take.
+        group: The same for rows that share work, such as a training; empty where nothing is shared.
     """
 
     key: str
@@ -106,6 +113,7 @@ class Job:
     reason: str = ""
     serial: bool = False
     guess: float = 0.0
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,6 +280,7 @@ class Plan(Config):
         suites = self.chosen_suites()
         every, slots = list(self.combinations()), _Slots()
         sampling = self.sampling.to_dict()
+        schedulers = {name: place for place, name in enumerate(one.parts["scheduler"] for one in every)}
         flags = {name: True for name in ("foreign", "adapt") if getattr(self, name)}
         common = {"sampling": sampling, **flags, "device": self.device, "dtype": self.dtype}
         base = digest(common, *contents_of(common))
@@ -279,7 +288,9 @@ class Plan(Config):
         for spec, settings in suites:
             fields = {**settings.to_dict(), "device": self.device, "dtype": self.dtype}
             head = digest(base, spec.name, fields, *contents_of(settings.to_dict()))
-            for one, seed in itertools.product(every, self.seeds):
+            # What takes long is shared by all schedulers: rows that would wait for each other stand apart.
+            apart = sorted(every, key=lambda one: schedulers[one.parts["scheduler"]])
+            for one, seed in itertools.product(every if settings.SERIAL else apart, self.seeds):
                 parts = {kind: one.parts[kind] if kind in settings.READS else "" for kind in INTERFACES}
                 marks = [slots.mark(kind, parts[kind]) for kind in settings.READS]
                 key = digest(head, marks, seed)
@@ -287,6 +298,7 @@ class Plan(Config):
                     continue
                 status, reason = slots.outlook(one, settings.READS, self.sampling.size)
                 recipe = {kind: slots.data(kind, parts[kind]) for kind in settings.READS}
+                shares = [slots.mark(kind, parts[kind]) for kind in settings.SHARES]
                 found[key] = Job(
                     key=key,
                     suite=spec.name,
@@ -298,6 +310,7 @@ class Plan(Config):
                     reason=reason,
                     serial=settings.SERIAL,
                     guess=settings.GUESS,
+                    group=digest(head, shares, seed) if shares else "",
                 )
         return list(found.values())
 

@@ -27,6 +27,14 @@ def test_rows_are_combinations_times_suites_times_seeds():
     }
 
 
+def test_rows_that_share_a_training_stand_apart_and_those_that_are_timed_together():
+    jobs = Plan(**TINY, suites=("speed", "learning")).jobs()
+    order = [(job.suite, job.parts["autoencoder"], job.parts["scheduler"]) for job in jobs]
+    one, two = TINY["autoencoder"]
+    assert order[:4] == [("speed", a, s) for a in (one, two) for s in ("euler", "heun")]
+    assert order[4:] == [("learning", a, s) for s in ("euler", "heun") for a in (one, two)]
+
+
 def test_a_key_tells_every_setting_apart():
     base = {**TINY, "autoencoder": ("sora-vae/tiny",), "scheduler": ("euler",)}
     others = [
