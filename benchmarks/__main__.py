@@ -16,6 +16,7 @@ PARTS = (
     "streaming_memory",
     "tiles",
     "four_reconstructions",
+    "repeat",
     "swap_table",
     "against_diffusers",
 )
