@@ -15,9 +15,10 @@ import signal
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from vidgen.bench.plan import Job
 from vidgen.bench.store import now
 from vidgen.bench.worker import PAUSED, Outcome, Task, work_off
 
-__all__ = ["Finished", "LocalEngine"]
+__all__ = ["Finished", "LocalEngine", "parts_of"]
 
 WARM, PARTS = "vidgen.bench.warm", "VIDGEN_BENCH_PARTS"
 """What the fork server loads, and the variable that tells it of parts; naming the module would import torch here."""
@@ -34,13 +35,20 @@ WARM, PARTS = "vidgen.bench.warm", "VIDGEN_BENCH_PARTS"
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A row that was measured, or that died trying."""
+    """A row that was measured, or that died trying; `around` says where, if not on the writer's machine."""
 
     job: Job
     outcome: Outcome
     started: str
     seconds: float
     load: float
+    around: Mapping[str, Any] = field(default_factory=dict)
+
+
+def parts_of(jobs: Sequence[Job]) -> list[tuple[str, str]]:
+    """Return the suites and parts that jobs name, as kind and address, each once."""
+    suites = (("suite", job.suite) for job in jobs)
+    return list(dict.fromkeys([*suites, *(pair for job in jobs for pair in job.parts.items() if pair[1])]))
 
 
 @dataclass(eq=False, slots=True)
@@ -128,6 +136,11 @@ class LocalEngine:
         self.context = multiprocessing.get_context("forkserver")
         self.context.set_forkserver_preload([WARM])
 
+    def warm_up(self, parts: Iterable[tuple[str, str]]) -> None:
+        """Start the fork server with the code of parts loaded; one that runs already stays as it is."""
+        os.environ[PARTS] = json.dumps(list(parts))
+        forkserver.ensure_running()
+
     def run(
         self, jobs: Iterable[Job], may_begin: Callable[[Sequence[Job]], bool] = lambda _: True
     ) -> Iterator[Finished]:
@@ -138,9 +151,7 @@ class LocalEngine:
             may_begin: Asked before rows are begun; once it says no, none is begun any more.
         """
         jobs = list(jobs)
-        parts = dict.fromkeys(("suite", job.suite) for job in jobs)
-        parts.update(dict.fromkeys(pair for job in jobs for pair in job.parts.items() if pair[1]))
-        os.environ[PARTS] = json.dumps(list(parts))
+        self.warm_up(parts_of(jobs))
         with tempfile.TemporaryDirectory(prefix="vidgen-bench-") as logs:
             for serial, some in groupby(jobs, key=lambda job: job.serial):
                 together = list(some)

@@ -18,7 +18,7 @@ from vidgen.bench.store import Row, RowStatus, Store
 from vidgen.errors import ResultsError
 from vidgen.progress import progress
 
-__all__ = ["Engine", "Summary", "local_engine", "run_plan"]
+__all__ = ["ENGINES", "Engine", "Summary", "local_engine", "ray_engine", "run_plan"]
 
 MayBegin = Callable[[Sequence[Job]], bool]
 
@@ -63,6 +63,29 @@ def local_engine(plan: Plan, path: Path) -> LocalEngine:
     )
 
 
+def ray_engine(plan: Plan, path: Path) -> Engine:
+    """Return the engine that works a plan off on a Ray cluster.
+
+    Raises:
+        MissingDependencyError: Without Ray.
+    """
+    from vidgen.bench.cluster import RayEngine
+
+    run = plan.run
+    return RayEngine(
+        path.with_name(f"{path.name}.shared"),
+        address=run.address,
+        jobs=run.jobs,
+        arms=run.arms,
+        timeout=read_span(run.timeout),
+        memory=int(run.memory * 1e9),
+    )
+
+
+ENGINES: Mapping[str, Callable[[Plan, Path], Engine]] = {"local": local_engine, "ray": ray_engine}
+"""What makes an engine, by the name in a plan's ``[run]``."""
+
+
 def run_plan(
     plan: Plan,
     path: str | Path,
@@ -78,7 +101,7 @@ def run_plan(
         plan: What to measure.
         path: The file of results; made if it is not there.
         jobs: The plan's jobs, where they are known already.
-        engine: What works them off; None is this machine.
+        engine: What works them off; None takes the plan's ``run.engine``.
         retry: Rows of these statuses are measured again.
         show: None shows a bar on a terminal.
 
@@ -115,8 +138,9 @@ def run_plan(
         made: Counter[str] = Counter(job.status for job in settled)
         todo, measured = [job for job in missing if job.status == "ok"], 0.0
         if todo:
+            chosen = engine or ENGINES[plan.run.engine](plan, path)
             with progress("measuring", len(todo), show=show) as advance:
-                for done in (engine or local_engine(plan, path)).run(todo, _within(plan, begun, store)):
+                for done in chosen.run(todo, _within(plan, begun, store)):
                     store.add([_row(done, around)])
                     made[done.outcome.status] += 1
                     measured += done.seconds
@@ -126,7 +150,7 @@ def run_plan(
 
 
 def _row(done: Finished, around: Mapping[str, Any]) -> Row:
-    job, outcome = done.job, done.outcome
+    job, outcome, around = done.job, done.outcome, {**around, **done.around}
     return Row(
         key=job.key,
         suite=job.suite,

@@ -20,12 +20,14 @@ class SuiteConfig(Config):
 
     READS names the parts that the figures depend on: combinations that share them share one row, whose other parts are
     empty. SERIAL runs rows one at a time and lets a few take turns (see `Work.pause`). GUESS is what a row takes in
-    seconds, until rows have been measured.
+    seconds, until rows have been measured. SHARES names the parts on which the work depends that rows share (see
+    `Work.sharing`), if they do: a cluster keeps such rows on one node.
     """
 
     READS: ClassVar[tuple[str, ...]] = INTERFACES
     SERIAL: ClassVar[bool] = False
     GUESS: ClassVar[float] = 10.0
+    SHARES: ClassVar[tuple[str, ...]] = ()
 
     def check(self) -> None:
         """Refuse names of components that nobody registered, before anything is measured; none by default."""

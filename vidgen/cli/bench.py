@@ -49,6 +49,12 @@ def bench(
         int | None, typer.Option(min=1, help="Rows at a time, of suites that do not time.")
     ] = None,
     memory: Annotated[float | None, typer.Option(min=0, help="Largest memory of a row in GB.")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="local, or ray for a Ray cluster.  [default: local]")
+    ] = None,
+    address: Annotated[
+        str | None, typer.Option(help="Of the cluster: HOST:PORT, ray://HOST:PORT.  [default: auto]")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, or auto.")] = None,
     dtype: Annotated[str | None, typer.Option(help="float32, bfloat16, or auto.")] = None,
     retry: Annotated[
@@ -74,6 +80,7 @@ def bench(
       vidgen bench --scheduler "*"
       vidgen bench --autoencoder "sora-vae/tiny,wf-vae/tiny" --denoiser "*/tiny" --text-encoder "words/tiny" --dry-run
       vidgen bench plan.toml --out results.db --time 2h
+      vidgen bench plan.toml --engine ray --address 10.0.0.1:6379
       vidgen bench --compare old.db new.db
       vidgen bench --denoiser "*/tiny" --exclude "denoiser=wan*" --suite speed,memory --set speed.repeats=7
     """  # noqa: D301
@@ -99,7 +106,8 @@ def bench(
             raise ConfigError(f"There is no status {status!r}.{closest(status, STATUSES)}")
     wanted = Plan() if plan is None else Plan.load(plan)
     wanted = _changed(wanted, parts, exclude, suite, changes, seeds)
-    running = {"time": time, "timeout": timeout, "jobs": jobs, "memory": memory}
+    running = {"time": time, "timeout": timeout, "jobs": jobs, "memory": memory,
+               "engine": engine, "address": address}  # fmt: skip
     run = wanted.run.replace(**{name: value for name, value in running.items() if value is not None})
     where = {name: value for name, value in (("device", device), ("dtype", dtype)) if value is not None}
     wanted = wanted.replace(run=run, **where)

@@ -1,0 +1,293 @@
+"""Plans on a Ray cluster of nodes on this machine: rows as locally, and a node that dies costs none of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.stranger import install
+from tests.vidgen.bench.test_runs import FAULTS, wait_for
+from vidgen.bench.plan import Plan
+from vidgen.bench.store import Store
+
+SKIP = "Ray is not installed: pip install 'vidgen-components[ray]'"
+EXTRA = """
+import os, signal
+import vidgen
+from vidgen.bench.suite import Suite, SuiteConfig
+from vidgen.config import config
+from vidgen.hookspecs import hookimpl
+
+@config
+class TogetherConfig(SuiteConfig):
+    READS = ("autoencoder", "scheduler")
+    SHARES = ("autoencoder",)
+
+class Together(Suite):
+    def measure(self, work):
+        with work.sharing("work", ("autoencoder",)) as path:
+            work.add("made", not path.exists())
+            path.touch()
+
+@config
+class PlaceConfig(SuiteConfig):
+    READS = ("scheduler",)
+
+class Place(Suite):
+    def measure(self, work):
+        work.add("device", float(os.environ.get("CUDA_VISIBLE_DEVICES") or -1))
+
+@config
+class GrudgeConfig(SuiteConfig):
+    READS = ("scheduler",)
+
+class Grudge(Suite):
+    def measure(self, work):
+        if work.seed == 0:  # the worker is our parent's parent, or our parent if there is no fork server
+            worker = open(f"/proc/{os.getppid()}/stat").read().rpartition(")")[2].split()[1]
+            os.kill(int(worker), signal.SIGKILL)
+        work.add("seed", work.seed)
+
+@hookimpl
+def vidgen_components():
+    return [vidgen.ComponentSpec(kind="suite", name=kind.__name__.lower(), target=f"extra_module:{kind.__name__}",
+                                 config=settings, summary="Of a stranger.")
+            for kind, settings in ((Together, TogetherConfig), (Place, PlaceConfig), (Grudge, GrudgeConfig))]
+"""
+
+
+@pytest.fixture
+def cluster(stranger, tmp_path, monkeypatch):
+    """Return what starts a cluster of nodes that know the strangers' suites; no process may outlive it."""
+    pytest.importorskip("ray", reason=SKIP)
+    from ray.cluster_utils import Cluster
+
+    install(tmp_path / "extra", EXTRA, name="extra", distribution="extra")
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # paths of sockets must be short
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(stranger), str(tmp_path / "extra")]))
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_TMPDIR", folder)
+    made = Cluster()
+
+    def start(*nodes: dict) -> Cluster:
+        quick = {"health_check_period_ms": 500, "health_check_failure_threshold": 3}
+        for index, node in enumerate(nodes or ({}, {})):
+            head = (
+                {"include_dashboard": False, "no_monitor": True, "_system_config": quick}
+                if index == 0
+                else {}
+            )
+            made.add_node(num_cpus=1, object_store_memory=80 << 20, include_log_monitor=False, **head, **node)
+        return made
+
+    yield start
+    made.shutdown()
+    wait_for(lambda: not of(folder), seconds=20)
+    shutil.rmtree(folder)
+
+
+def of(folder: str) -> list[int]:
+    """Return the processes that were started with a folder as Ray's."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"RAY_TMPDIR={folder}".encode() in (process / "environ").read_bytes():
+                found.append(int(process.name))
+        except OSError:  # it ended meanwhile
+            continue
+    return found
+
+
+@pytest.fixture
+def on(bench, tmp_path):
+    """Run ``vidgen bench`` on a cluster to its end; returns what it says and its rows."""
+
+    def run(made, *words: object):
+        said = bench(*words, *plan(made), path=str(tmp_path / "extra"))
+        return said, rows(tmp_path / "r.db")
+
+    return run
+
+
+def plan(made) -> tuple[str, ...]:
+    return ("--out", "r.db", "--engine", "ray", "--address", made.address)
+
+
+def rows(path):
+    with Store(path, create=False) as store:
+        return store.rows(artefacts=True)
+
+
+def by_node(found) -> Counter[str]:
+    return Counter(row.machine["node"] for row in found)
+
+
+def test_a_node_that_is_killed_on_the_way_costs_no_row(cluster, start, tmp_path):
+    made = cluster()
+    (second,) = made.worker_nodes
+    process = start("--suite", "faulty", "--scheduler", "euler,heun", "--seeds", "0,1,2,3,4,5,6,7", "--set",
+                    "faulty.seconds=0.5", *plan(made))  # fmt: skip
+    path, done = tmp_path / "r.db", []
+
+    def both() -> bool:
+        done[:] = rows(path) if path.exists() else []
+        return len(by_node(done)) == 2
+
+    wait_for(both)
+    (raylet,) = second.all_processes["raylet"]
+    os.kill(raylet.process.pid, signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "16 ok; 0 were there" in out  # each once: what is answered twice would be counted twice
+    found = rows(path)
+    assert sorted((row.parts["scheduler"], row.seed) for row in found) == [
+        (name, seed) for name in ("euler", "heun") for seed in range(8)
+    ]
+    assert all(row.status == "ok" and row.artefacts[0].data == b"fine" for row in found)
+    assert [row for row in found if row.key in {one.key for one in done}] == done
+    of_dead = by_node(found)[second.node_id]
+    assert 0 < of_dead < 8
+    made.remove_node(second, allow_graceful=False)
+
+
+@pytest.mark.slow
+def test_every_fault_is_the_row_that_it_is_locally(cluster, on):
+    faults = ["fine", *FAULTS, "fine"]
+    seeds, told = ",".join(map(str, range(len(faults)))), json.dumps(faults)
+    _, found = on(cluster(), "--suite", "faulty,turns", "--timeout", "6s", "--seeds", seeds, "--scheduler", "euler",
+                  "--set", f"faulty.faults={told}", "--set", f"turns.faults={told}")  # fmt: skip
+    assert len(found) == 2 * len(faults)
+    assert len(by_node(found)) == 2
+    for row in found:
+        status, words = FAULTS.get(faults[row.seed], ("ok", ""))
+        assert row.status == status
+        assert words in row.reason
+        assert {"host", "processor", "cores"} <= row.machine.keys()
+        assert row.load > 0
+        assert row.versions["faulty"] == "0.1"
+    measured = [row for row in found if row.status == "ok"]
+    assert all(row.machine["threads"] == 1 for row in measured)  # of the CPU that a node has
+    timed = [row.started for row in found if row.suite == "turns"]
+    assert max(timed) > min(row.started for row in found if row.suite == "faulty")
+
+
+@pytest.mark.slow
+def test_rows_that_share_go_to_one_node_and_a_plugin_that_is_not_there_is_a_reason(cluster, on, monkeypatch):
+    made = cluster()
+    _, found = on(made, "--suite", "together", "--autoencoder", "sora-vae/tiny,wf-vae/tiny,videogpt-vqvae/tiny",
+                  "--scheduler", "euler,heun,unipc")  # fmt: skip
+    assert [row.status for row in found] == ["ok"] * 9
+    for name in ("sora-vae/tiny", "wf-vae/tiny", "videogpt-vqvae/tiny"):
+        group = [row for row in found if row.parts["autoencoder"] == name]
+        assert len(by_node(group)) == 1
+        assert sum(row.measures[0].value for row in group) == 1
+    assert len(by_node(found)) == 2
+
+    monkeypatch.setenv("PYTHONPATH", "")
+    third = made.add_node(num_cpus=1, object_store_memory=80 << 20, include_log_monitor=False)
+    _, found = on(made, "--suite", "faulty", "--seeds", "0,1,2,3,4,5,6,7,8", "--set", "faulty.seconds=1")
+    found = [row for row in found if row.suite == "faulty"]
+    poor = [row for row in found if row.machine["node"] == third.node_id]
+    assert len(found) == 9
+    assert poor
+    assert all(
+        row.status == "error" and "'faulty'" in row.reason and "faulty" not in row.versions for row in poor
+    )
+    assert all(row.status == "ok" for row in found if row not in poor)
+
+
+@pytest.mark.slow
+def test_every_gpu_has_a_worker_and_a_row_that_ends_its_worker_is_given_up(cluster, on):
+    made = cluster({"num_gpus": 2})
+    _, found = on(made, "--suite", "place", "--seeds", "0,1,2,3,4,5", "--device", "auto")
+    assert {row.measures[0].value for row in found} == {0, 1}
+    _, found = on(made, "--suite", "grudge", "--seeds", "0,1,2")
+    found = {row.seed: row for row in found if row.suite == "grudge"}
+    assert [found[seed].status for seed in range(3)] == ["error", "ok", "ok"]
+    assert "lost 3 times" in found[0].reason
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_leaves_nothing_running_and_its_rows_are_kept(cluster, start, on, tmp_path):
+    made = cluster()
+    standing = set(of(os.environ["RAY_TMPDIR"]))
+    words = ("--suite", "faulty", "--seeds", ",".join(map(str, range(12))), "--set", "faulty.seconds=0.5")
+    process = start(*words, *plan(made))
+    path = tmp_path / "r.db"
+    wait_for(lambda: path.exists() and len(rows(path)) >= 3)
+    process.kill()
+    process.communicate()
+    done = rows(path)
+    wait_for(
+        lambda: not any(b"forkserver" in command(one) for one in of(os.environ["RAY_TMPDIR"])), seconds=30
+    )
+    assert standing <= set(of(os.environ["RAY_TMPDIR"]))
+    said, found = on(made, *words)
+    assert f"{12 - len(done)} ok; {len(done)} were there" in said
+    assert [row for row in found if row.key in {one.key for one in done}] == done
+
+
+def command(process: int) -> bytes:
+    try:
+        return (Path("/proc") / str(process) / "cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def refusal(start, *words: str, **more: str) -> str:
+    """Return the last line of a run that is refused."""
+    process = start("--suite", "faulty", "--out", "r.db", *words, **more)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2, err
+    return err.strip().splitlines()[-1]
+
+
+def test_without_ray_the_extra_is_named(start, tmp_path):
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "ray.py").write_text("raise ImportError('no ray here')")
+    assert "pip install 'vidgen-components[ray]'" in refusal(
+        start, "--engine", "ray", path=str(tmp_path / "none")
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [("127.0.0.1:1", "There is no Ray cluster at 127.0.0.1:1"), ("here", "reads HOST:PORT")],
+)
+def test_where_no_cluster_is_one_line_says_so(start, address, words):
+    pytest.importorskip("ray", reason=SKIP)
+    assert words in refusal(start, "--engine", "ray", "--address", address)
+    assert words in refusal(start, "--engine", "ray", RAY_ADDRESS=address)
+
+
+def test_other_engines_and_addresses_for_nothing_are_refused(start):
+    assert "'local', 'ray'" in refusal(start, "--engine", "slurm")
+    assert "--engine ray" in refusal(start, "--address", "10.0.0.1:6379")
+
+
+def test_how_a_plan_is_worked_off_is_not_part_of_its_rows():
+    tables = {"suites": ["speed"], "scheduler": ["euler"]}
+    away = Plan.from_dict({**tables, "run": {"engine": "ray", "address": "10.0.0.1:6379"}})
+    assert [job.key for job in away.jobs()] == [job.key for job in Plan.from_dict(tables).jobs()]
+
+
+def test_a_folder_that_is_not_the_drivers_is_not_shared(tmp_path, monkeypatch):
+    pytest.importorskip("ray", reason=SKIP)
+    from vidgen.bench import cluster
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    (tmp_path / "tmp").mkdir()
+    mark = cluster._mark(tmp_path / "shared")
+    assert cluster._mark(tmp_path / "shared") == mark
+    assert cluster._visible(tmp_path / "shared", mark) == tmp_path / "shared"
+    own = cluster._visible(tmp_path / "elsewhere", mark)
+    assert own.parent == tmp_path / "tmp"
+    cluster._mark(tmp_path / "elsewhere")
+    assert cluster._visible(tmp_path / "elsewhere", mark) == own
