@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 from vidgen.bench.suite import SuiteConfig
 from vidgen.config import Config, config, require
 from vidgen.parts import read_choice
+from vidgen.spec import INTERFACES
 from vidgen.train.settings import TrainConfig
 
 __all__ = [
@@ -117,6 +118,7 @@ class SolversConfig(SuiteConfig):
 
     SERIAL: ClassVar[bool] = False
     GUESS: ClassVar[float] = 60.0
+    SHARES: ClassVar[tuple[str, ...]] = INTERFACES[:3]
 
     steps: tuple[int, ...] = (5, 10, 20, 50)
     reference: str = "heun"
@@ -228,6 +230,7 @@ class LearningConfig(GenerationConfig):
     """
 
     GUESS: ClassVar[float] = 300.0
+    SHARES: ClassVar[tuple[str, ...]] = INTERFACES[:3]
 
     steps: int = 300
     train_batch: int = 8

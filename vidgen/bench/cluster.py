@@ -309,14 +309,16 @@ class Worker:
 
 def _heats(jobs: Sequence[Job], arms: int) -> list[_Heat]:
     """Return heats, those that are timed first; in none are rows of two groups."""
-    together: dict[tuple[bool, str], list[Job]] = {}
+    timed: dict[str, list[Job]] = {}
     for job in jobs:
-        together.setdefault((job.serial, job.group), []).append(job)
-    found = []
-    for (serial, group), some in sorted(together.items(), key=lambda item: not item[0][0]):
-        each = arms if serial else 1
-        found += [_Heat(some[i : i + each], serial, group) for i in range(0, len(some), each)]
-    return found
+        if job.serial:
+            timed.setdefault(job.group, []).append(job)
+    heats = [
+        _Heat(some[i : i + arms], True, group)
+        for group, some in timed.items()
+        for i in range(0, len(some), arms)
+    ]
+    return heats + [_Heat([job], False, job.group) for job in jobs if not job.serial]
 
 
 def _nodes() -> list[dict[str, Any]]:
