@@ -27,6 +27,7 @@ from vidgen.cli import (
     scaffold,
     stats,
     train,
+    ui,
 )
 from vidgen.errors import VidgenError
 
@@ -153,6 +154,7 @@ for group in (
     export,
     bench,
     report,
+    ui,
 ):
     group.add_to(app)
 

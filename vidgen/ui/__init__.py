@@ -1,0 +1,1 @@
+"""The page to play with: two combinations of parts side by side. Needs gradio, which is imported by `page` alone."""
