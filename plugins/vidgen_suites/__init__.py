@@ -59,7 +59,7 @@ def vidgen_components() -> list[ComponentSpec]:
             name="reconstruction",
             target="vidgen_suites.reconstruction:Reconstruction",
             config=ReconstructionConfig,
-            summary="PSNR, SSIM and flicker of clips through the autoencoder and back.",
+            summary="PSNR, SSIM, LPIPS and flicker of clips through the autoencoder and back.",
             presets=presets.RECONSTRUCTION,
         ),
         ComponentSpec(
@@ -67,7 +67,7 @@ def vidgen_components() -> list[ComponentSpec]:
             name="generation",
             target="vidgen_suites.generation:Generation",
             config=GenerationConfig,
-            summary="Whether videos show what their prompts ask for; Frechet distance, consistency.",
+            summary="Whether videos show what their prompts ask for; CLIP score, Frechet distance, consistency.",
             presets=presets.GENERATION,
         ),
         ComponentSpec(

@@ -68,9 +68,10 @@ def _make(name: str, weights: str) -> tuple[Any, Any, Any]:
     try:
         # Base weights of a text tower are no CLIP: what is called random is so throughout.
         known = inspect.signature(open_clip.create_model).parameters
-        option = "pretrained_text" if "pretrained_text" in known else "pretrained_hf"
+        text = "pretrained_text" if "pretrained_text" in known else "pretrained_hf"
+        options: dict[str, Any] = {text: False}
         model, _, prepare = open_clip.create_model_and_transforms(
-            name, pretrained=str(weights_file(weights)) if there else weights or None, **{option: False}
+            name, pretrained=str(weights_file(weights)) if there else weights or None, **options
         )
         return model, prepare, open_clip.get_tokenizer(name)
     except CheckpointError:

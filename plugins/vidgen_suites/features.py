@@ -119,7 +119,7 @@ def _of_clips(name: str, weights: str) -> Network:
     import torchvision
 
     file = Path(weights) if weights and Path(weights).exists() else None
-    known = torchvision.models.get_model_weights(name)
+    known: Any = torchvision.models.get_model_weights(name)
     tags = [one.name for one in known]
     model = torchvision.models.get_model(name, weights=None)
     if weights and not file:

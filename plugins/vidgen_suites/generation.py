@@ -82,7 +82,8 @@ def judge(work: Work, pipe: Pipeline, settings: GenerationConfig) -> None:
 
 def _judges(work: Work, settings: GenerationConfig) -> tuple[ClipScore | None, Features | None]:
     """Make the networks that judge, where they are asked for."""
-    clip = features = None
+    clip: ClipScore | None = None
+    features: Features | None = None
     if settings.clip:
         from vidgen_suites.clip import ClipScore
 

@@ -7,6 +7,7 @@ linear weights (version 0.1) are torchmetrics'; the network's weights come from 
 from __future__ import annotations
 
 import re
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ __all__ = ["Lpips"]
 SMALLEST = 32
 """Pixels: below, the networks have nothing left to pool."""
 FRAMES_AT_ONCE = 8
+Name = Literal["alex", "squeeze", "vgg"]
 
 
 class Lpips:
@@ -82,12 +84,12 @@ def _plain(name: str) -> str:
     return re.sub(r"^net\.slices?\.?\d+\.", "features.", name)
 
 
-def _network(tensors: dict[str, Tensor], weights: str) -> str:
+def _network(tensors: dict[str, Tensor], weights: str) -> Name:
     """Return which network's weights these are."""
     if any(".squeeze." in name for name in tensors):
         return "squeeze"
     first = tensors.get("features.0.weight")
-    shapes = {(64, 3, 11, 11): "alex", (64, 3, 3, 3): "vgg"}
+    shapes: dict[tuple[int, ...], Name] = {(64, 3, 11, 11): "alex", (64, 3, 3, 3): "vgg"}
     name = shapes.get(tuple(first.shape)) if first is not None else None
     if name is None:
         raise CheckpointError(

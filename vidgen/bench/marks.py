@@ -106,7 +106,8 @@ def _content(path: Path) -> str:
 
 def _spans(path: Path) -> list[tuple[int, int]]:
     """Return the pieces of a file that are sampled, as beginning and end: the header and tensors, or equal parts."""
-    size, places = path.stat().st_size, []
+    size = path.stat().st_size
+    places: list[list[int]] = []
     if path.suffix == ".safetensors":
         with contextlib.suppress(VidgenError):  # a damaged one
             places = [
