@@ -95,7 +95,7 @@ class Studio:
         from vidgen.sampling.device import as_dtype, auto_device
         from vidgen.sampling.pipeline import compose
 
-        slots = {kind: Slot.read(kind, address) for kind, address in parts.items()}
+        slots: dict[str, Any] = {kind: Slot.read(kind, address) for kind, address in parts.items()}
         if problems := Recipe(**slots).problems():  # before any weight is loaded
             raise ContractError(" ".join(map(str, problems)))
         device = auto_device() if self.device == "auto" else torch.device(self.device)
