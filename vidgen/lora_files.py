@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
 from vidgen.errors import CheckpointError
+from vidgen.hub import fetch
 from vidgen.published import PublishedLayout
 
 __all__ = ["ADAPTER", "SETTINGS", "Change", "find_file", "read_changes", "targets"]
@@ -59,7 +60,9 @@ def find_file(source: str | Path, file: str | None = None) -> Path:
     if path.is_file():
         return path
     if not path.exists():
-        path = _fetch(str(source))
+        if str(source).count("/") != 1:
+            raise CheckpointError(f"There is no LoRA {str(source)!r}: no file, no folder and no Hub id.")
+        path = fetch(str(source), ["*.safetensors", SETTINGS])
     names = sorted(one.name for one in path.glob("*.safetensors"))
     chosen = [file] if file else [name for name in FILES if name in names] or names
     if len(chosen) != 1 or chosen[0] not in names:
@@ -68,19 +71,6 @@ def find_file(source: str | Path, file: str | None = None) -> Path:
             f"{source} does not hold one LoRA to take; say file= of its safetensors: {held}."
         )
     return path / chosen[0]
-
-
-def _fetch(source: str) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    if source.count("/") != 1:
-        raise CheckpointError(f"There is no LoRA {source!r}: no file, no folder and no Hub id.")
-    try:
-        return Path(snapshot_download(source, allow_patterns=["*.safetensors", SETTINGS]))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as problem:
-        line = str(problem).splitlines()[0]
-        raise CheckpointError(f"{source!r} is not here, and the Hub did not give it: {line}") from problem
 
 
 def read_changes(path: Path) -> dict[str, Change]:

@@ -9,6 +9,7 @@ import torch
 
 from vidgen.checkpoint import default_pretrained, pretrained_folder, recover_folder
 from vidgen.errors import CheckpointError, UnknownNameError
+from vidgen.hub import fetch
 from vidgen.layout import INDEX, read_recipe
 from vidgen.registry import list_components
 from vidgen.sampling.device import as_dtype, auto_device
@@ -79,23 +80,13 @@ def load(
 
 
 def _fetch(source: str, revision: str | None, *, offline: bool) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
     if source.count("/") != 1:
         tags = list_components("pretrained")
         raise UnknownNameError(
             f"There is no folder, tag or Hub id {source!r}; tags: {', '.join(tags) or 'none'}."
         )
-    options: dict[str, Any] = {"revision": revision, "local_files_only": offline}
-    try:
-        # First what says which folders make up the pipeline: a repository may hold the same weights in other forms too.
-        folder = Path(snapshot_download(source, allow_patterns=list(HEADS), **options))
-        parts = [*INTERFACES, *(read_json(folder / INDEX) if (folder / INDEX).exists() else ())]
-        wanted = [f"{part}/{pattern}" for part in parts if not part.startswith("_") for pattern in PATTERNS]
-        return Path(snapshot_download(source, allow_patterns=[*HEADS, *wanted], **options))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as problem:
-        line = str(problem).splitlines()[0]
-        raise CheckpointError(
-            f"{source!r} is no folder here, and the Hub did not give it: {line}"
-        ) from problem
+    # First what says which folders make up the pipeline: a repository may hold the same weights in other forms too.
+    folder = fetch(source, HEADS, revision=revision, offline=offline)
+    parts = [*INTERFACES, *(read_json(folder / INDEX) if (folder / INDEX).exists() else ())]
+    wanted = [f"{part}/{pattern}" for part in parts if not part.startswith("_") for pattern in PATTERNS]
+    return fetch(source, [*HEADS, *wanted], revision=revision, offline=offline)
