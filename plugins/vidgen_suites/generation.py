@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 import torch
@@ -55,6 +56,10 @@ def judge(work: Work, pipe: Pipeline, settings: GenerationConfig) -> None:
     for score in scores:
         for name, value in score.items():
             found[name].append(value)
+    answers = [name for name, values in found.items() if name != "all" and set(values) <= {0.0, 1.0}]
+    if len(answers) > 1:
+        parts = [fmean(score[name] for name in answers if name in score) for score in scores]
+        work.add("facts right", parts, "", "more", mean=True)
     for name, values in found.items():
         if set(values) <= {0.0, 1.0}:
             share = wilson(int(sum(values)), len(values))

@@ -119,6 +119,8 @@ def test_generation_keeps_the_results_of_every_prompt(measured):
     right = work.measures["all right"]
     assert right.value == sum(row["all"] for row in rows) / 3
     assert right.low <= right.value <= right.high
+    facts = ("size", "colour", "shape", "motion", "background")
+    assert work.measures["facts right"].samples == tuple(sum(row[name] for name in facts) / 5 for row in rows)
     assert [name for name in work.artefacts if name.startswith("video:")] == [f"video:{rows[0]['prompt']}"]
 
 

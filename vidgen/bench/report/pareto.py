@@ -13,7 +13,7 @@ __all__ = ["axes", "front"]
 
 _SCORES = ("", "dB")
 """Units of scores; rates and sizes have others."""
-_WHOLE = ("all", "total")
+_WHOLE = ("all", "facts", "total")
 """How names begin that are about everything rather than a part of it."""
 
 
@@ -47,12 +47,14 @@ def axes(columns: Sequence[Column]) -> tuple[int, int] | None:
     if not rest:
         return None if len(times) < 2 else (x, next(i for i in times if i != x))
 
-    def worth(i: int) -> tuple[bool, bool, bool, int, bool]:
+    def worth(i: int) -> tuple[bool, bool, bool, bool, int, bool]:
         one = columns[i]
+        found = {measure.value for seeds in one.values.values() for measure in seeds.values()}
         return (
             one.run != columns[x].run,
             one.better == "more",
             one.unit in _SCORES,
+            len(found) > 1,
             len(one.values),
             one.name.startswith(_WHOLE),
         )

@@ -27,10 +27,10 @@ def test_a_figure_without_a_better_side_has_no_front():
     assert front([(1, 2), (3, 4)], ("less", "")) == []
 
 
-def column(run, name, unit, better, n=1):
+def column(run, name, unit, better, n=1, step=1.0):
     found = Column(run, name, unit, better)
     for i in range(n):
-        found.add((str(i), "d", "t", "s"), 0, Measure(name, 1.0, unit, better))
+        found.add((str(i), "d", "t", "s"), 0, Measure(name, step * i, unit, better))
     return found
 
 
@@ -51,6 +51,14 @@ def column(run, name, unit, better, n=1):
                 column("reconstruction", "psnr", "dB", "more"),
             ],
             (0, 5),
+        ),
+        (
+            [
+                column("speed", "total", "s", "less", n=3),
+                column("generation", "all right", "", "more", n=3, step=0.0),  # nobody got any right
+                column("generation", "facts right", "", "more", n=3),
+            ],
+            (0, 2),
         ),
         ([column("generation", "loss", "", "less"), column("generation", "accuracy", "", "more")], (0, 1)),
     ],
