@@ -190,7 +190,7 @@ class _Crew:
             folder=str(Path.cwd()),
             timeout=engine.timeout,
             memory=engine.memory,
-            threads=max(1, int(cpus) // engine.jobs),
+            threads=max(1, int(cpus) // engine.jobs) if engine.jobs > 1 else 0,  # Ray has said how many
         )
         hand = _Hand(node, actor)
         self.hands.append(hand)
@@ -248,7 +248,9 @@ class _Crew:
                 self.waiting.insert(0, heat)
             for job in given_up:
                 why = f"Its node was lost {LOSSES} times while it was under way. Last: {reason_of(problem)}"
-                yield Finished(job, Outcome(status=status_of(problem), reason=why), heat.started, 0.0, 0.0)
+                outcome = Outcome(status=status_of(problem), reason=why)
+                where = {"machine": {"node": hand.node}}
+                yield Finished(job, outcome, heat.started, 0.0, 0.0, where)
 
 
 class Worker:
