@@ -16,6 +16,7 @@ PARTS = (
     "streaming_memory",
     "tiles",
     "four_reconstructions",
+    "overhead",
     "repeat",
     "swap_table",
     "against_diffusers",
