@@ -282,7 +282,10 @@ class Worker:
         vars(sys.modules["__main__"]).pop("__file__", None)  # else every row would import Ray's main module
         with contextlib.suppress(OSError):
             os.chdir(folder)
-        here = {**machine(), "host": platform.node(), "node": node}
+        with contextlib.suppress(OSError):  # Ray makes workers nice; what they start should not be, if we may
+            os.setpriority(os.PRIO_PROCESS, 0, os.getpriority(os.PRIO_PROCESS, os.getppid()))
+        niceness = os.getpriority(os.PRIO_PROCESS, 0)
+        here = {**machine(), "host": platform.node(), "node": node, "niceness": niceness}
         self.around: dict[str, Any] = {"machine": here, "versions": versions(), "git_commit": commit()}
         self.engine = LocalEngine(
             _visible(Path(shared), mark), timeout=timeout, memory=memory, threads=threads, load=load
