@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
@@ -30,7 +29,7 @@ from vidgen.train.cache import Cache, arithmetic
 from vidgen.train.config import TrainRecipe
 from vidgen.train.filmstrips import filmstrips
 from vidgen.train.memory import checkpoint_blocks, make_whole, shard, whole
-from vidgen.train.meter import Meter
+from vidgen.train.meter import Log, Meter
 from vidgen.train.objectives import AutoencoderObjective, DenoiserObjective
 from vidgen.train.optimizers import rate_factor
 from vidgen.train.state import TrainState
@@ -95,6 +94,7 @@ class Trainer:
         if self.settings.shard:
             shard(self.objective)
         self.state = TrainState(self.objective, self.settings, identity)
+        self.log: Log | None = None
         self.rates = [[group["lr"] for group in opt.param_groups] for opt in self.state.optimizers]
         if checkpoint.exists():
             self.state.load(checkpoint)
@@ -158,6 +158,8 @@ class Trainer:
         model = self.objective if settings.shard else accelerator.prepare(self.objective)
         model.train()
         accelerator.init_trackers("train")
+        if self.is_main:
+            self.log = Log(self.folder / "log.jsonl", state.step)
         batches, meter, saved = iter(self._loader()), Meter(), time.monotonic()
         shown = None if self.is_main else False
         with (
@@ -290,14 +292,11 @@ class Trainer:
     # What is written
 
     def _log(self, means: Mapping[str, float], pace: float, norm: float) -> None:
-        """Log to TensorBoard and append a line to ``log.jsonl``."""
+        """Log to TensorBoard and to ``log.jsonl``."""
         step = self.state.step
         self.accelerator.log({**means, "norm": norm, "samples/s": pace}, step=step)
-        if self.is_main:
-            rounded = {name: round(value, 6) for name, value in means.items()}
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / "log.jsonl").open("a") as log:
-                log.write(json.dumps({"step": step, **rounded, "pace": round(pace, 2)}) + "\n")
+        if self.log:
+            self.log.write(step, means, pace)
 
     def checkpoint(self) -> None:
         """Write weights, averages and optimiser states, atomically."""
