@@ -25,7 +25,7 @@ def ui(
     dtype: Annotated[str, typer.Option(help="auto (what is fast), float32, bfloat16 or float16.")] = "auto",
     browser: Annotated[bool, typer.Option("--open/--no-browser", help="Open the page in a browser.")] = True,
 ) -> None:
-    """Play with two combinations of parts side by side, in the browser.
+    """Play with two combinations of parts, side by side.
 
     Parts that do not fit are greyed, with the reason. Needs the extra 'ui' (gradio); nothing is fetched from elsewhere.
 

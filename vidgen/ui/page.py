@@ -31,7 +31,7 @@ CSS = f"""
 .line {{ min-height: 1.5em }}
 .film video {{ image-rendering: pixelated; width: 100%; height: 100%; object-fit: contain }}
 """
-FONTS = {"font": ("ui-sans-serif", "system-ui", "sans-serif"), "font_mono": ("ui-monospace", "monospace")}
+FONT, MONO = ("ui-sans-serif", "system-ui", "sans-serif"), ("ui-monospace", "monospace")
 """None that would have to be fetched."""
 EXAMPLE = "a large red circle moving left on a black background"
 
@@ -262,7 +262,7 @@ def launch(
         footer_links=[],
         allowed_paths=[],
         blocked_paths=[],
-        theme=gr.themes.Default(**FONTS),
+        theme=gr.themes.Default(font=FONT, font_mono=MONO),
         css=CSS,
     )
     return page
