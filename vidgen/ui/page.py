@@ -172,9 +172,8 @@ def _judge(*values: Any) -> list[Any]:
     for name, addresses in zip("AB", (values[:count], values[count : 2 * count]), strict=True):
         parts = dict(zip(INTERFACES, addresses, strict=True))
         fits, _ = said(parts)
-        lists += [
-            gr.Dropdown(choices=_labels(alternatives(parts, kind)), value=parts[kind]) for kind in INTERFACES
-        ]
+        # Their values stay: what has been chosen since this was asked is not taken back.
+        lists += [gr.Dropdown(choices=_labels(alternatives(parts, kind))) for kind in INTERFACES]
         words.append(_words(parts))
         if not fits:
             able = False
