@@ -3,6 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 SOURCES := vidgen plugins tests benchmarks
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: help demo install install-test test test-all check format bench docs clean
 
@@ -27,10 +28,10 @@ demo: install  ## Generate a video from a prompt with the shipped model, into ou
 	$(BIN)/vidgen generate "a large red circle moving left on a black background" --seed 0 --output out/demo.mp4 --output out/demo.gif
 
 test: install-test  ## Run the tests (the quick ones)
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-all: install-test  ## Run every test
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 check: install-test  ## Lint, formatting and types
 	$(BIN)/ruff check $(SOURCES)
