@@ -1,11 +1,11 @@
 """Training on a mixture of sizes: packed, padded and bucketed batches, in one run.
 
-    python -m benchmarks.packing [--preset small] [--each 6] [--repeats 7] [--backend loop] [--precision fp32]
+    python -m benchmarks.packing [--preset small] [--each 12] [--repeats 15] [--backend loop] [--precision fp32]
 
-One round is the same samples for every arm: four batches, forward and backward. Packed: samples of all sizes one behind
-the other, attention within each. Padded: the tokens of each sample filled up to the longest of the batch, a mask over
-keys; patches, positions and masks are made before the clock runs. Bucketed: a batch holds one size. The arms take
-turns; medians of samples a second.
+One round is the same samples for every arm: four batches, forward and backward, an arm's batch after another's. Packed:
+samples of all sizes one behind the other, attention within each. Padded: the tokens of each sample filled up to the
+longest of the batch, a mask over keys; patches, positions and masks are made before the clock runs. Bucketed: a batch
+holds one size. Medians of samples a second.
 """
 
 from __future__ import annotations
@@ -124,8 +124,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--preset", default="small", help="of sora-dit")
-    parser.add_argument("--each", type=int, default=6, help="samples of each size to a batch")
-    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--each", type=int, default=12, help="samples of each size to a batch")
+    parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--backend", default="loop", help="attention of the packed arm")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -149,16 +149,15 @@ def main() -> None:
         "bucketed": [bucketed(part, batch) for batch in alike],
     }
 
-    def run(name: str) -> tuple[float, float, float]:
-        total, start, begun = 0.0, time.perf_counter(), time.process_time()
+    def run(name: str, number: int) -> tuple[float, float, float]:
+        """Return the seconds, the processor's seconds and the loss of a batch of an arm, forward and backward."""
+        start, begun = time.perf_counter(), time.process_time()
         with torch.autocast("cpu", dtype=torch.bfloat16, enabled=args.precision == "bf16"):
-            for loss in arms[name]:
-                with attention_backend(args.backend if name == "packed" else "sdpa"):
-                    made = loss()
-                made.backward()
-                part.zero_grad()
-                total += made.item() / len(arms[name])
-        return time.perf_counter() - start, time.process_time() - begun, total
+            with attention_backend(args.backend if name == "packed" else "sdpa"):
+                made = arms[name][number]()
+            made.backward()
+            part.zero_grad()
+        return time.perf_counter() - start, time.process_time() - begun, made.item()
 
     rates: dict[str, list[float]] = {name: [] for name in arms}
     work: dict[str, list[float]] = {name: [] for name in arms}
@@ -166,12 +165,16 @@ def main() -> None:
     loads = []
     for turn in range(args.repeats + 1):
         loads.append(os.getloadavg()[0])
-        names = list(arms)
-        for name in names[turn % 3 :] + names[: turn % 3]:
-            seconds, busy, losses[name] = run(name)
-            if turn:
-                rates[name].append(count / seconds)
-                work[name].append(count / busy)
+        names, runs = list(arms), {name: [] for name in arms}
+        for number in range(len(mixed)):
+            shift = (turn + number) % len(names)
+            for name in names[shift:] + names[:shift]:
+                runs[name].append(run(name, number))
+        for name in arms if turn else ():
+            seconds, busy, loss = map(sum, zip(*runs[name], strict=True))
+            rates[name].append(count / seconds)
+            work[name].append(count / busy)
+            losses[name] = loss / len(runs[name])
     lengths = [part._grid(one).volume for one in LATENTS]
     tokens = {"packed": str(args.each * sum(lengths)), "padded": str(size * max(lengths))}
     tokens["bucketed"] = "/".join(str(size * length) for length in lengths)
@@ -183,8 +186,8 @@ def main() -> None:
     about = (
         f"`sora-dit/{args.preset}`, {args.precision}, {torch.get_num_threads()} threads, sizes "
         f"{', '.join(map(str, VIDEOS))} in equal numbers ({'/'.join(map(str, lengths))} tokens), "
-        f"{size} samples a batch, forward and backward, {args.repeats} rounds after one to warm up, the arms in turn; "
-        f"packed attends by `{args.backend}`. One-minute load during the run: {min(loads):.1f}-{max(loads):.1f}; "
+        f"{size} samples a batch, forward and backward, {args.repeats} rounds after one to warm up, the arms in turn, "
+        f"batch by batch; packed attends by `{args.backend}`. One-minute load during the run: {min(loads):.1f}-{max(loads):.1f}; "
         "samples a second of CPU time are what other processes disturb least. Ratios are medians within a round; the "
         "loss is the mean of the same samples.\n\n"
     )

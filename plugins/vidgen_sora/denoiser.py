@@ -217,9 +217,9 @@ class SoraDiT(PackingDenoiser):
             shared, last = (m if m.shape[1] == 1 else sharing.own(m) for m in (shared, last))
         for block, keys_values in zip(self._blocks(), prepared.keys_values, strict=True):
             tokens = block(tokens, shared, keys_values, prepared, rows)
-        last = last.to(tokens.dtype)
-        shift, scale = (last if rows is None else _spread(last, rows)).chunk(2, dim=-1)
-        made = self.leave(self.norm(tokens) * (1 + scale) + shift)
+        shift, scale = last.to(tokens.dtype).chunk(2, dim=-1)
+        told = [shift, 1 + scale] if rows is None else [_spread(one, rows) for one in (shift, 1 + scale)]
+        made = self.leave(self.norm(tokens) * told[1] + told[0])
         return made if sharing is None else sharing.join(made)
 
     def _blocks(self) -> list[Block]:
@@ -263,12 +263,14 @@ class Block(nn.Module):
         rows: Tensor | None,
     ) -> Tensor:
         """Refine tokens ``[B, L, D]`` by the shared modulation ``[B, 1 or L, 6 D]`` (or its rows) and the text."""
-        told = (shared + self.table).to(x.dtype)
-        told = told if rows is None else _spread(told, rows)
-        shift1, scale1, gate1, shift2, scale2, gate2 = told.chunk(6, dim=-1)
-        x = x + gate1 * self.mix(self.norm1(x) * (1 + scale1) + shift1, prepared)
+        shift1, scale1, gate1, shift2, scale2, gate2 = (shared + self.table).to(x.dtype).chunk(6, dim=-1)
+        told = [shift1, 1 + scale1, gate1, shift2, 1 + scale2, gate2]
+        if rows is not None:
+            told = [_spread(one, rows) for one in told]
+        shift1, scale1, gate1, shift2, scale2, gate2 = told
+        x = x + gate1 * self.mix(self.norm1(x) * scale1 + shift1, prepared)
         x = x + self.read(self.norm2(x), keys_values, prepared.text_mask)
-        return x + gate2 * self.mlp(self.norm3(x) * (1 + scale2) + shift2)
+        return x + gate2 * self.mlp(self.norm3(x) * scale2 + shift2)
 
 
 class SelfAttention(nn.Module):
@@ -324,8 +326,8 @@ def _alike(sizes: tuple[Size, ...]) -> dict[Size, list[int]]:
 
 
 def _spread(table: Tensor, rows: Tensor) -> Tensor:
-    """Return ``[1, L, ...]``, each token's row of a table; an embedding goes back faster than an index."""
-    return nn.functional.embedding(rows, table)[None]
+    """Return ``[1, L, ...]``, each token's row of a table; indexing by brackets would go back more slowly."""
+    return table.index_select(0, rows)[None]
 
 
 def _waves(grid: Size, device: torch.device) -> Tensor:

@@ -20,7 +20,7 @@ from typing import TypeAlias
 import torch
 from einops import rearrange
 from torch import Tensor
-from torch.nn.functional import embedding, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 
 from vidgen.config import Config
 from vidgen.errors import PluginError, SizeError
@@ -219,11 +219,8 @@ def _regroup(x: Tensor, lengths: tuple[int, ...], groups: Groups) -> list[Tensor
 
 def _take(x: Tensor, places: Tensor | None) -> Tensor:
     """Return the tokens of ``[1, heads, N, D]`` at some places; None for all as they are."""
-    if places is None:
-        return x
-    # An embedding's way back adds rows up much faster on a CPU than that of an index.
-    rows = embedding(places, rearrange(x, "1 h n d -> n (h d)"))
-    return rearrange(rows, "n (h d) -> 1 h n d", h=x.shape[1])
+    # Its way back adds rows up much faster on a CPU than that of indexing by brackets.
+    return x if places is None else x.index_select(2, places)
 
 
 @functools.lru_cache(maxsize=256)
