@@ -171,15 +171,43 @@ class Downsample(nn.Module):
         return torch.cat([x[:, :, :1], self.time_conv(x)], dim=2) if x.shape[2] > 1 else x
 
 
+class DoublingConv2d(nn.Conv2d):
+    """A 3x3 convolution of the picture whose sides were doubled by repeating its pixels.
+
+    Of the nine pixels that it meets several are one: of each of four kinds of new pixels (odd or even row and column) it
+    is a 2x2 convolution of the picture as it was, with weights added up; 4/9 of the work, and nothing is repeated.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(inputs, outputs, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[N, C, h, w]`` to ``[N, D, 2h, 2w]``."""
+        kernel = self.weight.to(torch.promote_types(self.weight.dtype, torch.float32))
+        rows = torch.stack((_folded(kernel, 2, 0), _folded(kernel, 2, 1)))
+        kernel = torch.stack((_folded(rows, 4, 0), _folded(rows, 4, 1)), dim=1).flatten(0, 2).to(self.weight.dtype)
+        bias = None if self.bias is None else self.bias.repeat(4)
+        made = functional.conv2d(x, kernel.contiguous(memory_format=torch.channels_last), bias, padding=1)
+        n, count, (h, w) = len(x), self.out_channels, x.shape[2:]
+        doubled = made.new_empty(n, count, 2 * h, 2 * w).contiguous(memory_format=torch.channels_last)
+        for number, part in enumerate(made.split(count, dim=1)):
+            row, column = divmod(number, 2)
+            doubled[:, :, row::2, column::2] = part[:, :, row : row + h, column : column + w]
+        return doubled
+
+
+def _folded(kernel: Tensor, axis: int, odd: int) -> Tensor:
+    """Add up, of three weights along an axis, the two that meet one pixel: of even pixels the last, of odd the first."""
+    first, middle, last = kernel.unbind(axis)
+    return torch.stack((first + middle, last) if odd else (first, middle + last), dim=axis)
+
+
 class Upsample(nn.Module):
     """Double the sides and halve the channels; with `time` double the frames but the first."""
 
     def __init__(self, channels: int, *, time: bool) -> None:
         super().__init__()
-        self.resample = nn.Sequential(
-            nn.Upsample(scale_factor=(2.0, 2.0), mode="nearest-exact"),
-            nn.Conv2d(channels, channels // 2, 3, padding=1),
-        )
+        self.resample = nn.Sequential(nn.Identity(), DoublingConv2d(channels, channels // 2))
         self.time_conv = CausalConv3d(channels, 2 * channels, (3, 1, 1)) if time else None
 
     def forward(self, x: Tensor, past: Past) -> Tensor:
