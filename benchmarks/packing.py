@@ -187,9 +187,9 @@ def main() -> None:
         f"`sora-dit/{args.preset}`, {args.precision}, {torch.get_num_threads()} threads, sizes "
         f"{', '.join(map(str, VIDEOS))} in equal numbers ({'/'.join(map(str, lengths))} tokens), "
         f"{size} samples a batch, forward and backward, {args.repeats} rounds after one to warm up, the arms in turn, "
-        f"batch by batch; packed attends by `{args.backend}`. One-minute load during the run: {min(loads):.1f}-{max(loads):.1f}; "
-        "samples a second of CPU time are what other processes disturb least. Ratios are medians within a round; the "
-        "loss is the mean of the same samples.\n\n"
+        f"batch by batch; packed attends by `{args.backend}`. One-minute load during the run: "
+        f"{min(loads):.1f}-{max(loads):.1f}; samples a second of CPU time are what other processes disturb least. "
+        "Ratios are medians within a round; the loss is the mean of the same samples.\n\n"
     )
     head = ["batches", "tokens a batch", "samples/s", "samples/CPU s", "packed / this, by clock",
             "packed / this, by CPU time", "loss"]  # fmt: skip

@@ -174,8 +174,8 @@ class Downsample(nn.Module):
 class DoublingConv2d(nn.Conv2d):
     """A 3x3 convolution of the picture whose sides were doubled by repeating its pixels.
 
-    Of the nine pixels that it meets several are one: of each of four kinds of new pixels (odd or even row and column) it
-    is a 2x2 convolution of the picture as it was, with weights added up; 4/9 of the work, and nothing is repeated.
+    Of the nine pixels that it meets several are one: for each of four kinds of new pixels (odd or even row and column)
+    it is a 2x2 convolution of the picture as it was, with weights added up; 4/9 of the work, and nothing is repeated.
     """
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -185,7 +185,9 @@ class DoublingConv2d(nn.Conv2d):
         """Map ``[N, C, h, w]`` to ``[N, D, 2h, 2w]``."""
         kernel = self.weight.to(torch.promote_types(self.weight.dtype, torch.float32))
         rows = torch.stack((_folded(kernel, 2, 0), _folded(kernel, 2, 1)))
-        kernel = torch.stack((_folded(rows, 4, 0), _folded(rows, 4, 1)), dim=1).flatten(0, 2).to(self.weight.dtype)
+        kernel = (
+            torch.stack((_folded(rows, 4, 0), _folded(rows, 4, 1)), dim=1).flatten(0, 2).to(self.weight.dtype)
+        )
         bias = None if self.bias is None else self.bias.repeat(4)
         made = functional.conv2d(x, kernel.contiguous(memory_format=torch.channels_last), bias, padding=1)
         n, count, (h, w) = len(x), self.out_channels, x.shape[2:]
@@ -197,7 +199,7 @@ class DoublingConv2d(nn.Conv2d):
 
 
 def _folded(kernel: Tensor, axis: int, odd: int) -> Tensor:
-    """Add up, of three weights along an axis, the two that meet one pixel: of even pixels the last, of odd the first."""
+    """Add up, of three weights along an axis, the two that meet one pixel: the last for even pixels, else the first."""
     first, middle, last = kernel.unbind(axis)
     return torch.stack((first + middle, last) if odd else (first, middle + last), dim=axis)
 
