@@ -131,10 +131,8 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     if origin is Literal:
         if value in args and type(value) in {type(arg) for arg in args}:
             return value
-        choices = ", ".join(map(repr, args))
-        raise ConfigError(
-            f"{where} must be one of {choices}, not {value!r}.{closest(str(value), map(str, args))}"
-        )
+        near = closest(value, map(str, args)) if isinstance(value, str) else ""
+        raise ConfigError(f"{where} must be one of {', '.join(map(repr, args))}, not {value!r}.{near}")
     if origin in (typing.Union, types.UnionType):
         return _coerce_union(value, args, where)
     if origin is tuple:
@@ -154,10 +152,12 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
 
 
 def _coerce_union(value: Any, args: tuple[Any, ...], where: str) -> Any:
+    if value is None and type(None) in args:
+        return None
     problems = []
     for arg in sorted(args, key=lambda arg: arg is float):
         try:
-            return None if arg is type(None) and value is None else _coerce(value, arg, where)
+            return _coerce(value, arg, where)
         except ConfigError as problem:
             problems.append(str(problem).rstrip("."))
     raise ConfigError("; or ".join(problems) + ".")

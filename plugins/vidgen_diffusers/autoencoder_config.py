@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from vidgen.config import config, require
 from vidgen.contract import AutoencoderContract, KLAutoencoderConfig, LatentSpec
-from vidgen.errors import closest
+from vidgen.errors import ConfigError, closest
 from vidgen_diffusers.autoencoder_models import AUTOENCODERS, PUBLISHED, REFUSED, Autoencoder
 from vidgen_diffusers.library import class_name
 from vidgen_diffusers.options import Options
@@ -89,8 +89,8 @@ class DiffusersAutoencoderConfig(KLAutoencoderConfig):
         """Return the options that differ from the defaults, without what is no argument (``_class_name``)."""
         defaults = self.facts.defaults
         for field in options:
-            known = field in defaults or field.startswith("_")
-            require(known, f"{self.model} has no argument {field!r}.{closest(field, defaults)}")
+            if field not in defaults and not field.startswith("_"):
+                raise ConfigError(f"{self.model} has no argument {field!r}.{closest(field, defaults)}")
         # TOML has no null: an empty list is no statistics
         named = {n: [] if v is None and defaults.get(n) == PUBLISHED else v for n, v in options.items()}
         return Options({n: v for n, v in named.items() if n in defaults and v != defaults[n]})

@@ -8,7 +8,7 @@ from typing import Any, Literal, Self, cast
 
 from vidgen.config import config, require
 from vidgen.contract import DenoiserConfig, DenoiserContract, LatentSpec, TextSpec
-from vidgen.errors import closest
+from vidgen.errors import ConfigError, closest
 from vidgen.process import ProcessSpec
 from vidgen_diffusers.denoiser_models import BACKBONES, Backbone, Model, Prediction
 from vidgen_diffusers.options import Options
@@ -56,7 +56,8 @@ class DiffusersDenoiserConfig(DenoiserConfig):
         options = {name: None if value == [] else value for name, value in Options(self.options).items()}
         own = (*known.defaults, "in_channels", "out_channels", known.text, *(known.pooled or ())[:1])
         for name, value in options.items():
-            require(name in own, f"{self.model} of diffusers has no argument {name!r}.{closest(name, own)}")
+            if name not in own:
+                raise ConfigError(f"{self.model} of diffusers has no argument {name!r}.{closest(name, own)}")
             allowed = known.only.get(name, value)
             allowed = allowed if isinstance(allowed, tuple) else (allowed,)
             require(value in allowed, f"{self.model}: {name} is implemented for "
@@ -220,11 +221,11 @@ class DiffusersDenoiserConfig(DenoiserConfig):
     def from_published(cls, data: Mapping[str, Any], tensors: Collection[str]) -> Self:
         """Read the ``config.json`` of a denoiser that diffusers wrote; what it leaves out is the class's default."""
         name = data.get("_class_name")
-        require(
-            name in BACKBONES,
-            f"diffusers' denoiser {name!r} is not supported.{closest(str(name), BACKBONES)} "
-            f"Supported are: {', '.join(BACKBONES)}.",
-        )
+        if name not in BACKBONES:
+            raise ConfigError(
+                f"diffusers' denoiser {name!r} is not supported.{closest(str(name), BACKBONES)} "
+                f"Supported are: {', '.join(BACKBONES)}."
+            )
         known = BACKBONES[str(name)]
         implied = {
             "in_channels": known.channels[0],

@@ -9,7 +9,7 @@ from typing import Any, Literal, Self
 
 from vidgen.config import config, require
 from vidgen.contract import SchedulerConfig, SchedulerContract
-from vidgen.errors import closest
+from vidgen.errors import ConfigError, closest
 from vidgen.process import ProcessSpec
 from vidgen_diffusers.library import class_name
 from vidgen_diffusers.options import Options
@@ -72,8 +72,8 @@ class DiffusersSchedulerConfig(SchedulerConfig):
         )
         defaults = self.facts.defaults
         for field in self.options:
-            known = field in defaults or field.startswith("_")
-            require(known, f"{self.model} has no argument {field!r}.{closest(field, defaults)}")
+            if field not in defaults and not field.startswith("_"):
+                raise ConfigError(f"{self.model} has no argument {field!r}.{closest(field, defaults)}")
         plain = Options({n: v for n, v in self.options.items() if n in defaults})
         object.__setattr__(self, "options", Options({n: v for n, v in plain.items() if v != defaults[n]}))
         fields = self.fields
