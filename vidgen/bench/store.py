@@ -6,7 +6,7 @@ import json
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -159,18 +159,21 @@ class Store:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.database = sqlite3.connect(self.path, isolation_level=None, timeout=30)
-            version = self.database.execute("PRAGMA user_version").fetchone()[0]
-            tables = self.database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+            # One statement, so that a file that another process is making is seen without tables or with all of them.
+            version, tables = self.database.execute(
+                "SELECT user_version, (SELECT count(*) FROM sqlite_master) FROM pragma_user_version"
+            ).fetchone()
             if version != SCHEMA_VERSION and (version or tables):
                 raise ResultsError(
                     f"{self.path} holds results of version {version}, not {SCHEMA_VERSION}; take another file."
                 )
-            self.database.execute("PRAGMA journal_mode=WAL")
             self.database.execute("PRAGMA foreign_keys=ON")
             if version != SCHEMA_VERSION:
                 self.database.executescript(
                     f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
                 )
+            with suppress(sqlite3.OperationalError):  # not while another process has it open: whoever comes next will
+                self.database.execute("PRAGMA journal_mode=WAL")
         except (sqlite3.Error, OSError) as problem:
             raise ResultsError(f"{self.path} is no file of results: {problem}.") from problem
 

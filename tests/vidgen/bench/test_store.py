@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import pytest
 
@@ -64,6 +66,22 @@ def test_a_plan_is_kept_once(tmp_path):
     with Store(tmp_path / "r.db") as store:
         assert store.add_plan({"a": 1, "b": 2}) == store.add_plan({"b": 2, "a": 1})
         assert store.plans() == [{"a": 1, "b": 2}]
+
+
+def test_a_file_may_be_made_by_several_at_once(tmp_path):
+    """A run, a page and a report may open it in the same moment."""
+    start = Barrier(6)
+
+    def open_and_write(round_):
+        start.wait()
+        with Store(tmp_path / f"{round_}.db") as store:
+            return store.add_plan({"suites": ["speed"]})
+
+    with ThreadPoolExecutor(6) as pool:
+        for round_ in range(30):
+            assert len(set(pool.map(open_and_write, [round_] * 6))) == 1
+            with sqlite3.connect(tmp_path / f"{round_}.db") as database:
+                assert database.execute("SELECT count(*) FROM plan").fetchone() == (1,)
 
 
 def test_other_files_are_refused(tmp_path):
