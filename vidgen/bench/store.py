@@ -172,9 +172,8 @@ class Store:
                 self.database.executescript(
                     f"BEGIN IMMEDIATE; {SCHEMA} PRAGMA user_version={SCHEMA_VERSION}; COMMIT;"
                 )
-            with suppress(
-                sqlite3.OperationalError
-            ):  # not while another process has it open: whoever comes next will
+            # Refused while another process has the file open; whoever opens it next asks again.
+            with suppress(sqlite3.OperationalError):
                 self.database.execute("PRAGMA journal_mode=WAL")
         except (sqlite3.Error, OSError) as problem:
             raise ResultsError(f"{self.path} is no file of results: {problem}.") from problem
