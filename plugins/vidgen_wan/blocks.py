@@ -89,7 +89,7 @@ class Block(nn.Module):
         self.epsilon = config.epsilon
         self.attn1 = Attention(config)
         self.attn2 = Attention(config, image=config.image_width is not None)
-        self.norm2 = nn.LayerNorm(width, config.epsilon) if config.cross_norm else None
+        self.norm2 = FloatLayerNorm(width, config.epsilon) if config.cross_norm else None
         self.ffn = FeedForward(width, config.hidden)
         self.scale_shift_table = nn.Parameter(torch.randn(1, 6, width) / width**0.5)
 
@@ -105,9 +105,18 @@ class Block(nn.Module):
         table = self.scale_shift_table.float() + shared.float()
         shift1, scale1, gate1, shift2, scale2, gate2 = table.unbind(2)
         x = gated(x, self.attn1.mix(modulated(x, shift1, scale1, self.epsilon), turns), gate1)
-        quiet = x if self.norm2 is None else normalised(self.norm2, x)
+        quiet = x if self.norm2 is None else self.norm2(x)
         x = x + self.attn2.read(quiet, text)
         return gated(x, self.ffn(modulated(x, shift2, scale2, self.epsilon)), gate2)
+
+
+class FloatLayerNorm(nn.LayerNorm):
+    """A layer norm that reckons in float32."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the last axis."""
+        weight, bias = self.weight.float(), self.bias.float()
+        return functional.layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps).to(x.dtype)
 
 
 class ImageEmbedder(nn.Module):
@@ -116,7 +125,7 @@ class ImageEmbedder(nn.Module):
     def __init__(self, config: WanConfig) -> None:
         super().__init__()
         inputs, width = config.image_width or 0, config.heads * config.head_width
-        self.norm1, self.norm2 = nn.LayerNorm(inputs, 1e-5), nn.LayerNorm(width, 1e-5)
+        self.norm1, self.norm2 = FloatLayerNorm(inputs, 1e-5), FloatLayerNorm(width, 1e-5)
         self.ff = FeedForward(inputs, inputs, width, approximate="none")
         places = config.image_places
         self.pos_embed = None if places is None else nn.Parameter(torch.zeros(1, places, inputs))
@@ -124,13 +133,8 @@ class ImageEmbedder(nn.Module):
     def forward(self, tokens: Tensor) -> Tensor:
         """Map ``[B, N, image width]`` to ``[B, N, D]``."""
         tokens = tokens if self.pos_embed is None else tokens + self.pos_embed
-        return normalised(self.norm2, self.ff(normalised(self.norm1, tokens)))
-
-
-def normalised(norm: nn.LayerNorm, x: Tensor) -> Tensor:
-    """Apply a norm in float32."""
-    weight, bias = norm.weight.float(), norm.bias.float()
-    return functional.layer_norm(x.float(), norm.normalized_shape, weight, bias, norm.eps).to(x.dtype)
+        made: Tensor = self.norm2(self.ff(self.norm1(tokens)))
+        return made
 
 
 def modulated(x: Tensor, shift: Tensor, scale: Tensor, epsilon: float) -> Tensor:

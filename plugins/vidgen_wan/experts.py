@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from vidgen.interfaces import Condition, Denoiser, Prediction, TextEmbedding
@@ -53,9 +54,9 @@ class Experts(Denoiser):
         return Prepared(text, condition, Size(*size), {})
 
     def forward(self, x: Tensor, time: Tensor, prepared: Prepared) -> Prediction:
-        """Ask the expert of each sample's time (the latest of its frames)."""
+        """Ask the expert of each sample's time (the latest of its frames); both where several processes learn."""
         late = (time if time.ndim == 1 else time.amax(dim=1)) >= self.config.boundary
-        if bool(late.all()) or not bool(late.any()):
+        if not _learns_with_others() and (bool(late.all()) or not bool(late.any())):
             name = "high" if bool(late.all()) else "low"
             return self._expert(name)(x, time, self._prepare(name, prepared))
         high, low = (self._expert(name)(x, time, self._prepare(name, prepared)) for name in ("high", "low"))
@@ -71,3 +72,8 @@ class Experts(Denoiser):
             made = self._expert(name).prepare(prepared.text, prepared.condition, prepared.size)
             prepared.made = {name: made}
         return prepared.made[name]
+
+
+def _learns_with_others() -> bool:
+    """Return whether other processes learn the same: all must ask the same experts, for they share parameters out."""
+    return torch.is_grad_enabled() and dist.is_initialized() and dist.get_world_size() > 1

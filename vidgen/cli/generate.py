@@ -68,12 +68,24 @@ def generate(
     seed: Annotated[int | None, typer.Option(help="Prompt i starts from SEED + i; drawn by default.")] = None,
     image: Annotated[Path | None, typer.Option(help="The first frame.")] = None,
     video: Annotated[
-        Path | None, typer.Option(help="What --extend continues, --loop closes, --strength changes.")
+        Path | None,
+        typer.Option(help="What --extend, --loop, --connect, --strength or --mask is about."),
     ] = None,
     extend: Annotated[Literal["forward", "backward"] | None, typer.Option(help="Continue --video.")] = None,
     loop: Annotated[bool, typer.Option("--loop", help="Close --video to a loop.")] = False,
+    connect: Annotated[Path | None, typer.Option(help="Lead from --video into this one.")] = None,
     strength: Annotated[
         float | None, typer.Option(help="How much of --video is made anew, from near 0 to 1.")
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option(help="Keep of --video what is white in this picture or video.")
+    ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FRAME=FILE",
+            help="A picture or clip at this frame; below 0 from the end; may be repeated.",
+        ),
     ] = None,
     chunk: Annotated[
         int | None,
@@ -122,6 +134,8 @@ def generate(
       vidgen generate "a big scarlet ball drifts leftwards over black" --refiner kinetic
       vidgen generate "a small red cross moving up on a navy background" --image first.png
       vidgen generate "a small red cross moving up on a navy background" --video clip.mp4 --extend forward
+      vidgen generate "a small red cross moving up on a navy background" --video clip.mp4 --mask kept.png
+      vidgen generate "a small red cross moving up on a navy background" --given 0=a.png --given -1=b.png
       vidgen generate "a large cyan circle circling on a grey background" --frames 320 --chunk 33
       vidgen generate "a cat" --model folder-of-a-large-model --memory layers --storage fp8 --lora style.safetensors@0.8
     """  # noqa: D301
@@ -134,6 +148,15 @@ def generate(
     outputs = output or [Path("out.mp4")]
     for path in outputs:
         format_of(path)  # refuses now what could not be saved after minutes of work
+    pictures = _given(given)
+    changes = {"video": video, "extend": extend, "loop": loop, "strength": strength, "mask": mask}
+    asked_of_video = [name for name, value in changes.items() if value not in (None, False)]
+    if chunk is not None and (asked_of_video or connect is not None):
+        raise ConfigError("--chunk makes a video anew; leave out --video and what is about it, or --chunk.")
+    if connect is not None and (asked_of_video != ["video"] or image or pictures or len(prompts) > 1):
+        raise ConfigError(
+            "--connect takes --video, the clip before it, and one prompt; leave out what else is given."
+        )
     guide: Any = choice(guider, guider_fields, "--guider", "-G")
     if guide is None:
         guide = guidance
@@ -157,16 +180,16 @@ def generate(
         "guidance_embed": guidance_embed,
         "refiner": choice(refiner, refiner_fields, "--refiner", "-R"),
     }
-    options |= {"negative": negative, "image": image, "fit": fit}
+    options |= {"negative": negative, "image": image, "given": pictures, "fit": fit}
     if chunk is not None:
-        if video is not None:
-            raise ConfigError("--chunk makes a video anew; leave out --video, or --chunk.")
         pieces = pipe.stream(prompts, frames or pipe.sampling.frames, chunk=chunk, seed=seed, **options)
         _write(pieces, outputs)
         return
-    changes = {"video": video, "extend": extend, "loop": loop, "strength": strength}
-    made = pipe(prompts, frames=frames, seed=seed, **options, **changes)
-    videos = made if isinstance(made, list) else [made]
+    if connect is not None:
+        del options["image"], options["given"]
+        videos = [pipe.connect(video, connect, prompts[0], frames=frames, seed=seed, **options)]
+    else:
+        videos = pipe(prompts, frames=frames, seed=seed, **options, **changes)
     for path in outputs:
         _save(videos, path)
 
@@ -200,6 +223,23 @@ def _place(
     except (RuntimeError, AssertionError) as problem:  # torch names no error of its own for an absent device
         raise ConfigError(f"--device {device} cannot be used: {str(problem).splitlines()[0]}") from problem
     note(pipe.placement.note if pipe.placement else "")
+
+
+def _given(pairs: Sequence[str] | None) -> dict[int, Path] | None:
+    """Read what is given at which frame."""
+    places: dict[int, Path] = {}
+    for pair in pairs or ():
+        number, _, path = pair.partition("=")
+        try:
+            frame = int(number)
+        except ValueError:
+            frame = None
+        if frame is None or frame in places or not path:
+            raise ConfigError(
+                f"--given reads FRAME=FILE, each frame once, such as --given -1=last.png, not {pair!r}."
+            )
+        places[frame] = Path(path)
+    return places or None
 
 
 def _scaled(lora: str) -> tuple[str, float]:

@@ -103,6 +103,27 @@ class Given:
             video[:, first:last], mask[:, first:last] = clip, True
         return cls(video, mask)
 
+    @classmethod
+    def region(cls, video: Any, mask: Any, size: Size) -> Given:
+        """Keep what a mask shows white of a video; black is made anew.
+
+        Args:
+            video: See `as_video`; frames beyond the size are left out.
+            mask: Likewise; one picture holds for all frames.
+            size: Of the whole video.
+
+        Raises:
+            SizeError: For a video or a mask of fewer frames.
+        """
+        clip, light = as_video(video, size), as_video(mask, size)
+        for name, one in (("video", clip), ("mask", light)):
+            if len(one) < size.frames and not (one is light and len(light) == 1):
+                raise SizeError(
+                    f"The {name} has {len(one)} frames, fewer than {size}; ask for frames={len(one)}."
+                )
+        kept = light[: size.frames].tensor()[0].mean(dim=0, keepdim=True) >= 0
+        return cls(clip[: size.frames].tensor()[0], kept.expand(1, *size).clone())
+
     def filled(self, others: Tensor | None = None) -> Tensor:
         """Return ``[3, T, H, W]`` with something plausible where nothing is given.
 

@@ -63,8 +63,8 @@ def stream(
         SizeError: For a chunk that the autoencoder cannot make, or that `keep` leaves nothing of.
         ConfigError: For options that work on a single video.
     """
-    for name in ("video", "extend", "loop", "strength", "output"):
-        if options.get(name):
+    for name in ("video", "extend", "loop", "strength", "mask", "output"):
+        if options.get(name) not in (None, False):
             raise ConfigError(f"{name} works on one video in memory; leave it out of a stream.")
     texts = [prompts] if isinstance(prompts, str) else list(prompts)
     if not texts or frames < 1:

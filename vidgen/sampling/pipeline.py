@@ -104,6 +104,7 @@ class Pipeline(System):
         extend: Direction | None = None,
         loop: bool = False,
         strength: float | None = None,
+        mask: Any = None,
         given: Given | Mapping[int, Any] | Sequence[Any] | None = None,
         fit: Fit = "refuse",
         output: str | Path | None = None,
@@ -128,10 +129,12 @@ class Pipeline(System):
             seed: Sample i starts from seed + i (or from the i-th of a list); None draws one. It stands in
                 `Video.metadata`, and makes the same noise whatever else is in the batch.
             image: The first frame: a path, a PIL image, uint8 ``[H, W, 3]`` or a `Video`; a list gives one each.
-            video: A path or `Video` that is continued, closed or changed; a list gives one each.
+            video: A path or `Video` that is continued, closed, changed or kept in part; a list gives one each.
             extend: Continue `video` ``"forward"`` or ``"backward"``: half of `frames` is its end (or beginning).
             loop: Close `video` to a loop.
             strength: Change `video`: from near 0 (hardly) to 1 (all is made anew).
+            mask: Keep of `video` what is white in this picture or clip (what `image` and `video` may be), and make the
+                black anew; a list gives one each.
             given: Frames by number (``{0: a, 8: b, -1: c}``), or a `Given`: pixels with a mask over time and space.
             fit: ``refuse`` sizes that the parts cannot make (the nearest ones are named), or ``pad`` and crop back.
             output: Also write it there (the first of a list gets the name itself, the others a number).
@@ -164,7 +167,7 @@ class Pipeline(System):
         generators = [torch.Generator().manual_seed(one) for one in seeds]
         sources = [
             each(value, len(texts), name)
-            for name, value in (("image", image), ("video", video), ("given", given))
+            for name, value in (("image", image), ("video", video), ("mask", mask), ("given", given))
         ]
         visuals = [
             read_visual(
@@ -172,12 +175,13 @@ class Pipeline(System):
                 self.autoencoder.latent,
                 image=a,
                 video=b,
-                given=c,
+                mask=c,
+                given=d,
                 extend=extend,
                 loop=loop,
                 strength=strength,
             )
-            for a, b, c in zip(*sources, strict=True)
+            for a, b, c, d in zip(*sources, strict=True)
         ]
         if visuals[0] is not None and size != wanted.size:
             raise SizeError(

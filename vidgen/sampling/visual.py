@@ -43,6 +43,7 @@ def read_visual(
     extend: Direction | None = None,
     loop: bool = False,
     strength: float | None = None,
+    mask: Any = None,
     given: Given | Mapping[int, Any] | None = None,
 ) -> Visual | None:
     """Read the arguments of a call for one sample; None when it is prompted by text alone.
@@ -51,10 +52,11 @@ def read_visual(
         size: To be sampled.
         latent: The autoencoder's.
         image: The first frame.
-        video: What is continued, closed to a loop, or changed.
+        video: What is continued, closed to a loop, changed, or kept in part.
         extend: Where it is continued.
         loop: Whether it is closed to a loop.
         strength: How much of it is made anew.
+        mask: White where it is kept.
         given: Frames by number, or pixels with a mask.
 
     Raises:
@@ -67,13 +69,18 @@ def read_visual(
         raise ConfigError(
             f"Give one of {' and '.join(sources)}; frames at several places go into given={{...}}."
         )
-    ways = {"extend": extend is not None, "loop": loop, "strength": strength is not None}
+    ways = {
+        "extend": extend is not None,
+        "loop": loop,
+        "strength": strength is not None,
+        "mask": mask is not None,
+    }
     chosen = [name for name, value in ways.items() if value]
     if chosen and video is None:
         raise ConfigError(f"{chosen[0]} needs a video= to work on.")
     if video is not None and len(chosen) != 1:
         raise ConfigError(
-            "Say what to do with video=: extend='forward' or 'backward', loop=True, or strength= (0 to 1)"
+            "Say what to do with video=: extend='forward' or 'backward', loop=True, strength= (0 to 1), or mask="
             + (f"; not {' and '.join(chosen)} at once." if chosen else ".")
         )
     if image is not None:
@@ -86,6 +93,8 @@ def read_visual(
         return Visual(Given.frames(given, size))
     if video is None:
         return None
+    if mask is not None:
+        return Visual(Given.region(video, mask, size))
     clip = as_video(video, size)
     if extend is not None:
         return extending(clip, size, latent, extend)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import vidgen
 from vidgen.errors import ConfigError, SizeError
@@ -88,8 +89,14 @@ def test_a_region_is_kept(pipe, clip):
     mask = torch.zeros(1, 9, 32, 32, dtype=torch.bool)
     mask[..., :16] = True
     given = Given(clip[:9].tensor()[0], mask)
-    made = pipe(PROMPT, given=given, frames=9, **QUICK).numpy()[:, :, :8]
-    assert np.abs(made.astype(float) - through(pipe, clip[:9]).numpy()[:, :, :8]).mean() < 6
+    made = pipe(PROMPT, given=given, frames=9, **QUICK)
+    left = made.numpy()[:, :, :8].astype(float)
+    assert np.abs(left - through(pipe, clip[:9]).numpy()[:, :, :8]).mean() < 6
+    picture = np.zeros((32, 32, 3), np.uint8)
+    picture[:, :16] = 255
+    again = pipe([PROMPT, PROMPT], video=clip, mask=[picture, Image.fromarray(picture)], frames=9, **QUICK)
+    assert difference(again[0], made) < 1
+    assert np.abs(again[1].numpy()[:, :, :8] - left).mean() < 1
 
 
 def test_strength_says_how_much_is_made_anew(pipe, clip):
@@ -122,6 +129,9 @@ def test_a_batch_takes_one_picture_each(pipe, clip):
         ({"video": "clip", "extend": "sideways"}, ConfigError, "'forward' or 'backward'"),
         ({"video": "clip", "strength": 0.0}, ConfigError, r"lies in \(0, 1\]"),
         ({"video": "clip", "image": "clip", "loop": True}, ConfigError, "Give one of image and video"),
+        ({"mask": "clip"}, ConfigError, "mask needs a video="),
+        ({"video": "clip", "mask": "clip", "loop": True}, ConfigError, "not loop and mask at once"),
+        ({"video": "clip", "mask": "clip", "frames": 33}, SizeError, "The video has 17 frames, fewer than"),
         ({"video": "clip", "strength": 0.5, "frames": 33}, SizeError, "fewer than 33x32x32"),
         ({"video": "clip", "extend": "forward", "frames": 1}, SizeError, "leave nothing to make"),
         ({"given": {20: "clip"}}, SizeError, "do not fit a video of 17 frames"),
