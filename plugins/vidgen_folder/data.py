@@ -114,12 +114,6 @@ class FolderVideos(DataSet):
             return Sample(cut.apply(frames, size), self._clips[number].caption)
         raise VideoError(f"{self.config.path}: {_DRAWS} draws met only damaged files: {reason}")
 
-    def caption(self, index: int, size: Size, draw: int) -> str:
-        """Return the caption of `sample(index, size)`; there is one wording, whatever the draw."""
-        if self.config.decode == "memory":
-            return self._clips[self._draw(index, size, 0)[0]].caption
-        return DataSet.caption(self, index, size, draw)
-
     def _add(self, path: Path, caption: str) -> None:
         reader = VideoReader(path, fps=self.config.fps, piece=_PIECE)
         count = reader.frames

@@ -74,12 +74,6 @@ class WebDataset(DataSet):
             "ask for fewer, or set short='loop' to play clips forth and back, stills=true for images."
         )
 
-    def caption(self, index: int, size: Size, draw: int) -> str:
-        """Return the caption of `sample(index, size)` without decoding; there is one wording."""
-        for number, _ in self._draws(index, size.frames):
-            return self._caption(self.entries[number])
-        return self.sample(index, size).caption  # raises what is wrong
-
     def _draws(self, index: int, frames: int) -> Iterator[tuple[int, np.random.Generator]]:
         """Yield numbers of clips that serve for a length, and a source of chance: those of the index, in turn."""
         if not 0 <= index < len(self):

@@ -41,6 +41,12 @@ class DataSet(ABC):
     def caption(self, index: int, size: Size, draw: int) -> str:
         """Return a caption of `sample(index, size)`; other values of `draw` may word it differently.
 
-        Serves training on cached latents, where the video is not at hand.
+        Override it only for such wordings, made without the video: training on cached latents asks for them then, and
+        else takes the caption that the encoded sample had.
         """
         return self.sample(index, size).caption
+
+    @property
+    def rewords(self) -> bool:
+        """Whether captions have several wordings: `caption` is overridden."""
+        return type(self).caption is not DataSet.caption

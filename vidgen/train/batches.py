@@ -43,6 +43,9 @@ class Stored(Protocol):
     def latents(self, indices: Sequence[int]) -> Tensor:
         """Return ``[B, C, t, h, w]``."""
 
+    def captions(self, indices: Sequence[int]) -> list[str]:
+        """Return the captions that the samples had."""
+
     def text(self, indices: Sequence[int]) -> Embedded:
         """Return the captions' embeddings."""
 
@@ -121,7 +124,9 @@ class Batches(Dataset):
             chosen = indices.tolist()
             if table.table.cache_text:
                 return Batch(cache.text(chosen), latents=cache.latents(chosen))
-            captions = [data.caption(i, table.size, step + 1) for i in chosen]
+            captions = cache.captions(chosen)
+            if data.rewords:
+                captions = [data.caption(i, table.size, step + 1) for i in chosen]
             return Batch(captions, latents=cache.latents(chosen))
         samples = [data.sample(int(i), table.size) for i in indices]
         video = to_unit(np.stack([sample.video for sample in samples]))

@@ -33,7 +33,7 @@ from vidgen.train.config import DataTable, TrainConfig, TrainRecipe
 
 __all__ = ["Cache", "arithmetic", "fill_caches"]
 
-FORMAT = 1
+FORMAT = 2
 SHARD = 64
 """Samples to a file: what a kill can cost."""
 AT_ONCE = 16
@@ -41,13 +41,15 @@ AT_ONCE = 16
 OPEN = 64
 """Files that stay open while samples are read."""
 INDEX, EMPTY = "index.json", "empty.safetensors"
+CAPTIONS = "captions"
+"""Key under which the head of a file holds the captions, a list in JSON."""
 
 
 class Cache:
     """The first samples of a data table, encoded.
 
-    Latents are bfloat16 ``[C, t, h, w]`` a sample. Where the table says `cache_text`, its caption's embedding is there
-    too (one wording), and that of the empty prompt.
+    Latents are bfloat16 ``[C, t, h, w]`` a sample, beside its caption. Where the table says `cache_text`, the caption's
+    embedding is there too (one wording), and that of the empty prompt.
 
     Args:
         root: Where caches stand; each table has a folder below it, named by its data set, size and settings.
@@ -166,24 +168,30 @@ class Cache:
         label, show = f"encoding {self.table.spec.name} {self.table.size}", None if turn == 0 else False
         with progress(label, total, show=show) as advance:
             for shard in missing:
-                tensors = self._encode(shard, dtype, advance)
-                self._write(self._path(shard), partial(save_file, tensors))
+                tensors, captions = self._encode(shard, dtype, advance)
+                metadata = {CAPTIONS: json.dumps(captions)}
+                self._write(self._path(shard), partial(save_file, tensors, metadata=metadata))
 
-    def _encode(self, shard: range, dtype: torch.dtype, advance: Callable[[int], None]) -> dict[str, Tensor]:
+    def _encode(
+        self, shard: range, dtype: torch.dtype, advance: Callable[[int], None]
+    ) -> tuple[dict[str, Tensor], list[str]]:
+        """Return the tensors of some samples, and their captions."""
         place, _ = place_of(self.autoencoder)
-        latents, texts = [], []
+        latents, texts, captions = [], [], []
         for begin in range(shard.start, shard.stop, AT_ONCE):
             samples = [
                 self.data.sample(i, self.table.size) for i in range(begin, min(begin + AT_ONCE, shard.stop))
             ]
+            words = [sample.caption for sample in samples]
+            captions += words
             video = torch.stack([to_unit(sample.video) for sample in samples]).to(place)
             with torch.autocast(place.type, dtype=torch.bfloat16, enabled=dtype == torch.bfloat16):
                 latents.append(self.autoencoder.encode(video).to("cpu", torch.bfloat16))
                 if self.text_encoder is not None:
-                    texts.append(self.text_encoder.encode([sample.caption for sample in samples]))
+                    texts.append(self.text_encoder.encode(words))
             advance(len(samples))
         packed = _packed(TextEmbedding.cat(texts)) if texts else {}
-        return {"latents": torch.cat(latents).contiguous(), **packed}
+        return {"latents": torch.cat(latents).contiguous(), **packed}, captions
 
     def _write(self, path: Path, save: Callable[[Path], object]) -> None:
         """Write a file under another name, then put it in place; clear what killed runs left of it."""
@@ -202,6 +210,10 @@ class Cache:
     def latents(self, indices: Sequence[int]) -> Tensor:
         """Return the latents of some samples, float32 ``[B, C, t, h, w]``; only they are read."""
         return torch.stack([self._read("latents", index) for index in indices]).float()
+
+    def captions(self, indices: Sequence[int]) -> list[str]:
+        """Return the captions that some samples had when they were encoded."""
+        return [json.loads(self._shard(i).metadata()[CAPTIONS])[i % SHARD] for i in indices]
 
     def text(self, indices: Sequence[int]) -> Embedded:
         """Return the embeddings of some samples' captions, in float32."""

@@ -17,7 +17,7 @@ from PIL import Image
 from vidgen.creation import create
 from vidgen.errors import ConfigError, VideoError
 from vidgen.size import Size
-from vidgen.video import Video
+from vidgen.video import Video, VideoReader
 
 
 @pytest.fixture
@@ -132,3 +132,22 @@ def test_images_stand_still_where_they_may(pack):
     assert tars(path, stills=True).sample(0, Size(3, 16, 16)).video.mean() == pytest.approx(200, abs=2)
     with pytest.raises(VideoError, match="stills=true"):
         tars(path).sample(0, Size(3, 16, 16))
+
+
+def test_a_caption_is_that_of_the_clip_that_decodes(pack, monkeypatch):
+    path = pack("c.tar", bad_dot_mp4=(6, 20), bad_dot_txt="bad", list_dot_mp4=(6, 90), list_dot_json="[1, 2]",
+                good_dot_mp4=(6, 150), good_dot_txt="good")  # fmt: skip
+    data, read = tars(path), VideoReader.read
+
+    def fails_in_the_dark(reader, start, count):
+        frames = read(reader, start, count)
+        if frames.mean() < 80:
+            raise VideoError("it does not decode")
+        return frames
+
+    monkeypatch.setattr(VideoReader, "read", fails_in_the_dark)
+    for index in range(3):
+        sample = data.sample(index, Size(3, 16, 16))
+        assert sample.video.mean() > 140
+        assert sample.caption == data.caption(index, Size(3, 16, 16), index) == "good"
+    assert not data.rewords

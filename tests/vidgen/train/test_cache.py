@@ -13,9 +13,10 @@ import pytest
 import torch
 
 import vidgen
+from vidgen.data import DataSet
 from vidgen.errors import CheckpointError, ConfigError, RecipeError
 from vidgen.size import Size
-from vidgen.train.batches import to_unit
+from vidgen.train.batches import Batches, to_unit
 from vidgen.train.cache import SHARD, Cache, fill_caches
 from vidgen.train.config import TrainRecipe
 from vidgen.train.trainer import Trainer
@@ -67,6 +68,19 @@ def open_cache(recipe, root, parts, **kwargs):
     return Cache(root, table, vidgen.create("data_set", "kinetic"), **{**parts, **kwargs})
 
 
+class Plain(DataSet):
+    """Kinetic videos with one wording each."""
+
+    def __init__(self):
+        self.inner = vidgen.create("data_set", "kinetic")
+
+    def __len__(self):
+        return len(self.inner)
+
+    def sample(self, index, size):
+        return self.inner.sample(index, size)
+
+
 def forbid(part, monkeypatch):
     def encode(*args, **kwargs):
         raise AssertionError("encoded again")
@@ -92,6 +106,35 @@ def test_what_is_read_is_what_the_parts_say(recipe, tmp_path, parts):
     torch.testing.assert_close(
         found.tokens[:, :length] * mask, expected.tokens[:, :length] * mask, rtol=0.01, atol=0.01
     )
+
+
+def test_captions_are_those_of_the_encoded_samples(recipe, tmp_path, parts, monkeypatch):
+    recipe.write_text(RECIPE.replace("cache_text = true", ""))
+    cache = open_cache(recipe, tmp_path / "c", parts)
+    cache.fill()
+    kinetic, size = vidgen.create("data_set", "kinetic"), Size(2, 16, 16)
+    plain = Plain()
+    words = [plain.sample(i, size).caption for i in (149, 3, SHARD)]
+    assert cache.captions([149, 3, SHARD]) == words
+    monkeypatch.setattr(Plain, "sample", None)
+    texts = [
+        [
+            batch.text
+            for step in range(8)
+            for batch in Batches([cache.table], [data], seed=0, caches={0: cache})[step]
+        ]
+        for data in (plain, kinetic)
+    ]
+    kept = set(cache.captions(range(150)))
+    assert all(text in kept for batch in texts[0] for text in batch)
+    assert any(text not in kept for batch in texts[1] for text in batch)
+
+
+def test_a_cache_without_captions_is_stale(recipe, tmp_path, parts):
+    index = open_cache(recipe, tmp_path / "c", parts).folder / "index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "format": 1}))
+    with pytest.raises(CheckpointError, match="stale: it was made with another format"):
+        open_cache(recipe, tmp_path / "c", parts)
 
 
 def test_loader_processes_get_a_copy_without_parts(recipe, tmp_path, parts):
