@@ -7,6 +7,7 @@ import glob
 import hashlib
 import json
 import os
+import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FORMAT_VERSION",
+    "atomic_file",
     "atomic_folder",
     "default_pretrained",
     "digest",
@@ -40,6 +42,36 @@ __all__ = [
 
 FORMAT_VERSION = 1
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+@contextlib.contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """Write a file under a temporary name beside it, then put it in place; clear what killed processes left of it.
+
+    Several processes may write it at once, on several machines too; the last one stays.
+
+    Raises:
+        CheckpointError: When it cannot be written.
+    """
+    from safetensors import SafetensorError
+
+    mine = f".{path.name}.{platform.node()}"
+    new = path.with_name(f"{mine}-{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f"{glob.escape(mine)}-*"):
+            if not _is_at_work(left):
+                left.unlink(missing_ok=True)
+        new.touch()
+        allowed = new.stat().st_mode
+        yield new
+        new.chmod(allowed)  # safetensors files are the writer's alone
+        new.replace(path)
+    except (OSError, SafetensorError) as problem:
+        raise CheckpointError(f"{path} could not be written: {problem}.") from problem
+    finally:
+        with contextlib.suppress(OSError):
+            new.unlink()
 
 
 @contextlib.contextmanager
@@ -65,6 +97,7 @@ def atomic_folder(folder: str | Path, *signs: str) -> Iterator[Path]:
     try:
         new.mkdir(parents=True)
         yield new
+        _open_to_readers(new)
         try:
             if folder.exists():
                 folder.rename(old)
@@ -97,8 +130,16 @@ def recover_folder(folder: Path) -> None:
             shutil.rmtree(left, ignore_errors=True)
 
 
+def _open_to_readers(folder: Path) -> None:
+    """Let those read a folder's files who may read the folder; safetensors files are the writer's alone at first."""
+    allowed = folder.stat().st_mode & 0o666
+    for path in folder.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            path.chmod(path.stat().st_mode | allowed)
+
+
 def _is_at_work(left: Path) -> bool:
-    """Return whether the process that a temporary folder is named after is another one that still runs."""
+    """Return whether the process that a temporary folder or file is named after is another one that still runs."""
     number = left.name.rpartition("-")[2]
     if not number.isdigit() or int(number) == os.getpid():  # in a container a restart has the same number
         return not number.isdigit()

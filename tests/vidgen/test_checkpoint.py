@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import platform
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +13,7 @@ from safetensors.torch import load_file, save_file
 
 import vidgen
 from vidgen.checkpoint import (
+    atomic_file,
     atomic_folder,
     digest,
     load_part,
@@ -194,6 +197,55 @@ def test_a_write_that_another_process_has_under_way_is_left_alone(part, folder):
         write(part, folder)
         assert busy.exists()
         other.communicate(b"\n")
+
+
+def leftover(path, number):
+    return path.with_name(f".{path.name}.{platform.node()}-{number}")
+
+
+def test_a_file_that_another_process_writes_is_left_alone(tmp_path):
+    path = tmp_path / "index.json"
+    leftover(path, 999999999).touch()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        busy = leftover(path, other.pid)
+        busy.touch()
+        with atomic_file(path) as new:
+            new.write_text("whole")
+        assert sorted(tmp_path.iterdir()) == [busy, path]
+        other.communicate(b"\n")
+    assert path.read_text() == "whole"
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
+    path = tmp_path / "index.json"
+    path.write_text("old")
+
+    def fails():
+        with atomic_file(path) as new:
+            new.write_text("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(CheckpointError, match="No space left on device"):
+        fails()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(CheckpointError, match="could not be written"), atomic_file(path / "inside"):
+        pass
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_others_may_read_what_the_umask_allows(part, folder, umask, mode):
+    before = os.umask(umask)
+    try:
+        write(part, folder)
+        with atomic_file(folder.parent / "shard.safetensors") as new:
+            save_file({"x": torch.zeros(2)}, new)
+    finally:
+        os.umask(before)
+    written = [*folder.iterdir(), folder.parent / "shard.safetensors"]
+    assert {path.name: path.stat().st_mode & 0o777 for path in written} == {
+        path.name: mode for path in written
+    }
 
 
 def test_ctrl_c_between_the_two_renames_loses_nothing(folder, monkeypatch):

@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from vidgen.checkpoint import digest
+from vidgen.checkpoint import atomic_file, digest
 from vidgen.data import DataSet
 from vidgen.errors import CheckpointError, RecipeError
 from vidgen.interfaces import TextEmbedding, TextEncoder, VideoAutoencoder
@@ -112,8 +110,8 @@ class Cache:
         identity = json.loads(json.dumps(identity))
         path = self.folder / INDEX
         if not path.exists():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self._write(path, lambda new: new.write_text(json.dumps(identity, indent=2) + "\n"))
+            with atomic_file(path) as new:
+                new.write_text(json.dumps(identity, indent=2) + "\n")
             return
         try:
             found = dict(json.loads(path.read_text()))
@@ -161,7 +159,8 @@ class Cache:
         """
         if self.text_encoder is not None and not (self.folder / EMPTY).exists():
             tensors = _packed(self.text_encoder.encode([""]))
-            self._write(self.folder / EMPTY, partial(save_file, tensors))
+            with atomic_file(self.folder / EMPTY) as new:
+                save_file(tensors, new)
         # By their numbers, for other processes write while this one looks what is missing.
         missing = [shard for shard in self.missing if shard.start // SHARD % turns == turn]
         total = sum(map(len, missing))
@@ -169,8 +168,8 @@ class Cache:
         with progress(label, total, show=show) as advance:
             for shard in missing:
                 tensors, captions = self._encode(shard, dtype, advance)
-                metadata = {CAPTIONS: json.dumps(captions)}
-                self._write(self._path(shard), partial(save_file, tensors, metadata=metadata))
+                with atomic_file(self._path(shard)) as new:
+                    save_file(tensors, new, metadata={CAPTIONS: json.dumps(captions)})
 
     def _encode(
         self, shard: range, dtype: torch.dtype, advance: Callable[[int], None]
@@ -192,18 +191,6 @@ class Cache:
             advance(len(samples))
         packed = _packed(TextEmbedding.cat(texts)) if texts else {}
         return {"latents": torch.cat(latents).contiguous(), **packed}, captions
-
-    def _write(self, path: Path, save: Callable[[Path], object]) -> None:
-        """Write a file under another name, then put it in place; clear what killed runs left of it."""
-        for left in self.folder.glob(f".{path.name}.*"):
-            left.unlink(missing_ok=True)
-        new = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            save(new)
-            new.replace(path)
-        except (OSError, SafetensorError) as problem:
-            new.unlink(missing_ok=True)
-            raise CheckpointError(f"{path} could not be written: {problem}.") from problem
 
     # Reading
 
