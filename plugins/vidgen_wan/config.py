@@ -279,7 +279,9 @@ class ExpertsConfig(DenoiserConfig):
         slot, plain = Slot.read("denoiser", getattr(self, name)), DenoiserConfig()
         told = {field: getattr(self, field) for field in SHARED}
         told = {field: value for field, value in told.items() if value != getattr(plain, field)}
-        return replace(slot, config=slot.config.replace(**told), told=told if slot.weights else {})
+        return replace(
+            slot, config=slot.config.replace(**told), told={**slot.told, **told} if slot.weights else {}
+        )
 
     def follow(self, latent: LatentSpec | None = None, text: TextSpec | None = None) -> Self:
         """Let both fill what follows from the neighbours."""

@@ -103,14 +103,13 @@ def test_from_text(sampler, tmp_path):
     torch.testing.assert_close(made, reference, atol=1e-4, rtol=0)
 
 
-def test_two_experts(tmp_path):
-    theirs = diffusers.WanPipeline(
-        **parts(),
-        transformer_2=wan(),
-        boundary_ratio=0.8,
-        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0),
-    )
+@pytest.mark.parametrize("sampler", list(samplers()), ids=lambda one: type(one).__name__)
+def test_two_experts(sampler, tmp_path):
+    theirs = diffusers.WanPipeline(**parts(), transformer_2=wan(), boundary_ratio=0.8, scheduler=sampler)
     reference, made, pipe = videos(theirs, tmp_path)
+    high = pipe.denoiser.high.config
+    assert high.process == pipe.denoiser.config.contract().process
+    assert high.latent_space == pipe.autoencoder.latent.space
     assert pipe.recipe.denoiser.spec.name == "experts"
     assert pipe.status == "native"
     torch.testing.assert_close(made, reference, atol=1e-4, rtol=0)
