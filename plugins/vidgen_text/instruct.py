@@ -95,9 +95,11 @@ def _load(source: str, device: str, dtype: str) -> tuple[Any, Any]:
         raise CheckpointError(f"instruct: {source!r} holds no config.json, so no model.")
     try:
         with only_cached_when_unreachable():
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
             kind = "auto" if dtype == "auto" else getattr(torch, dtype)
-            model: Any = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=kind)
+            model: Any = transformers.AutoModelForCausalLM.from_pretrained(
+                source, dtype=kind, trust_remote_code=False
+            )
     except Exception as problem:  # from OSError to ImportError and KeyError, by what is missing
         raise CheckpointError(
             f"instruct: no model can be read from {source!r} ({first_line(problem)}); "

@@ -156,7 +156,9 @@ def _read_tokenizer(name: str, config: TransformersConfig) -> Any:
         return transformers.ByT5Tokenizer()
     try:
         # Tokens to read stand first, whatever the tokenizer was saved with.
-        return transformers.AutoTokenizer.from_pretrained(source, padding_side="right")
+        return transformers.AutoTokenizer.from_pretrained(
+            source, padding_side="right", trust_remote_code=False
+        )
     except Exception as problem:  # from OSError to ImportError and KeyError, by what is missing
         raise CheckpointError(
             f"{name}: no tokenizer can be read from {source!r} ({first_line(problem)}); "

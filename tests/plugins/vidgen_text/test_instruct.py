@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 
@@ -165,3 +166,17 @@ def test_bad_settings_are_refused(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(CheckpointError, match="no model can be read"):
         made(tmp_path)
+
+
+def test_code_beside_a_model_is_refused_without_a_question(folder, monkeypatch):
+    path = folder / "config.json"
+    settings = json.loads(path.read_text())
+    settings |= {
+        "model_type": "own",
+        "auto_map": {"AutoConfig": "own.Own", "AutoModelForCausalLM": "own.Own"},
+    }
+    path.write_text(json.dumps(settings))
+    (folder / "own.py").write_text("raise SystemExit")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asks"))
+    with pytest.raises(CheckpointError, match="custom code"):
+        made(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -240,3 +241,15 @@ def test_spaces() -> None:
     spec = vidgen.find("text_encoder", "t5")
     assert spec.preset("umt5-xxl").contract().text.space == ""
     assert spec.preset("umt5-xxl").replace(pretrained=True).contract().text.space == "umt5-xxl/last"
+
+
+def test_code_beside_a_tokenizer_is_refused_without_a_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"tokenizer_class": "Own", "auto_map": {"AutoTokenizer": ["own.Own", None]}}
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
+    (tmp_path / "own.py").write_text("raise SystemExit")
+    monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("it asks"))
+    with pytest.raises(CheckpointError, match="custom code") as caught:
+        vidgen.create("text_encoder", "t5", tokenizer=str(tmp_path))
+    assert "\n" not in str(caught.value)
