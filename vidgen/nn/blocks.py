@@ -23,5 +23,5 @@ def _members(blocks: nn.ModuleList) -> Iterator[nn.Module]:
     for block in blocks:
         if isinstance(block, nn.ModuleList):
             yield from _members(block)
-        else:
+        elif block is not None:  # diffusers leaves places of a list empty, as Mochi's last block's
             yield block
