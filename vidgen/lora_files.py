@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,10 +20,13 @@ from torch.nn.modules.conv import _ConvNd
 from vidgen.errors import CheckpointError
 from vidgen.hub import fetch
 from vidgen.published import PublishedLayout
+from vidgen.tensors import read_json
 
 __all__ = ["ADAPTER", "SETTINGS", "Change", "find_file", "read_changes", "targets"]
 
 ADAPTER, SETTINGS = "adapter_model.safetensors", "adapter_config.json"
+PEFT = "base_model.model."
+"""What peft puts before all names of its files."""
 FILES = (ADAPTER, "pytorch_lora_weights.safetensors")
 ROLE = re.compile(r"(.+)\.(?:lora_(A|B|down|up)(?:\.[\w-]+)?\.weight|(alpha))")
 """A tensor's name: where it belongs, and what it is there."""
@@ -93,13 +97,48 @@ def read_changes(path: Path) -> dict[str, Change]:
     if strange or not found:
         held = _some(strange) or "nothing"
         raise CheckpointError(f"{path} holds {held}: only pairs of lora_A and lora_B (down and up) are read.")
+    flat = [owner for owner, roles in found.items() if min(roles["down"].ndim, roles["up"].ndim) < 2]
+    flat += [owner for owner, roles in found.items() if owner not in flat and not len(roles["down"])]
+    if flat:
+        raise CheckpointError(f"{path} is damaged: rows are missing for {_some(flat)}.")
     return {
         owner: Change(roles["down"], roles["up"], _share(owner, roles, settings))
         for owner, roles in found.items()
     }
 
 
-def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What a file says of its changes beside them, as peft names it.
+
+    Attributes:
+        alpha: Of all, None for the rank.
+        patterns: Of some, by regular expressions of their names.
+        root: Whether alpha is divided by the root of the rank.
+    """
+
+    alpha: float | None
+    patterns: Mapping[str, float]
+    root: bool
+
+    @classmethod
+    def of(cls, data: Any, where: Path) -> _Settings:
+        try:
+            alpha, patterns = data.get("lora_alpha"), data.get("alpha_pattern") or {}
+            return cls(
+                alpha=None if alpha is None else float(alpha),
+                patterns={
+                    re.compile(rf"(.*\.)?({key})").pattern: float(one) for key, one in patterns.items()
+                },
+                root=bool(data.get("use_rslora")),
+            )
+        except (AttributeError, TypeError, ValueError, re.error) as problem:
+            raise CheckpointError(
+                f"{where} is damaged: lora_alpha must be a number, alpha_pattern a table of such ({problem})."
+            ) from problem
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], _Settings]:
     """Return a file's tensors, and the settings from beside it (peft) or from inside (diffusers)."""
     from safetensors import SafetensorError, safe_open
 
@@ -111,22 +150,26 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, Any]]:
     except (OSError, SafetensorError, ValueError) as problem:
         raise CheckpointError(f"{path} is damaged or no safetensors file ({problem}).") from problem
     beside = path.with_name(SETTINGS)
-    if not beside.exists():
-        # diffusers puts the part's name before each setting: "transformer.lora_alpha"
-        return tensors, {name.rpartition(".")[2]: value for name, value in inside.items()}
-    try:
-        return tensors, json.loads(beside.read_text())
-    except ValueError as problem:
-        raise CheckpointError(f"{beside} cannot be read: {problem}.") from problem
+    if beside.exists():
+        return tensors, _Settings.of(read_json(beside), beside)
+    # diffusers puts the part's name before each setting: "transformer.lora_alpha"
+    if isinstance(inside, Mapping):
+        inside = {name.rpartition(".")[2]: value for name, value in inside.items()}
+    return tensors, _Settings.of(inside, path)
 
 
-def _share(owner: str, roles: Mapping[str, Tensor], settings: Mapping[str, Any]) -> float:
+def _share(owner: str, roles: Mapping[str, Tensor], settings: _Settings) -> float:
     rank = len(roles["down"])
-    patterns: Mapping[str, float] = settings.get("alpha_pattern") or {}
-    special = [value for key, value in patterns.items() if owner == key or owner.endswith(f".{key}")]
-    alpha = float(roles["alpha"]) if "alpha" in roles else settings.get("lora_alpha") or rank
-    alpha = special[0] if special and "alpha" not in roles else alpha
-    return alpha / (rank**0.5 if settings.get("use_rslora") else rank)
+    special = [
+        value for key, value in settings.patterns.items() if re.fullmatch(key, owner.removeprefix(PEFT))
+    ]
+    if "alpha" in roles:
+        alpha = float(roles["alpha"])
+    elif special:
+        alpha = special[0]
+    else:
+        alpha = rank if settings.alpha is None else settings.alpha
+    return alpha / (rank**0.5 if settings.root else rank)
 
 
 def targets(part: nn.Module, changes: Mapping[str, Change], path: Path) -> dict[str, str]:
@@ -144,7 +187,8 @@ def targets(part: nn.Module, changes: Mapping[str, Change], path: Path) -> dict[
         found = {name: dotted.get(match[1]) for name, match in zip(changes, flat, strict=True) if match}
     else:
         found = _without_beginnings(part, layers.keys(), changes.keys())
-    strange = [name for name in changes if found.get(name) is None]
+    counts = Counter(found.values())
+    strange = [name for name in changes if found.get(name) is None or counts[found[name]] > 1]
     if strange:
         raise CheckpointError(
             f"{path} was made for another model: {type(part).__name__} has no {_some(strange)}."
@@ -181,7 +225,8 @@ def _without_beginnings(
             }
         for beginning in before:
             found = {name: beginning + one if beginning + one in own else None for name, one in short.items()}
-            if sum(map(bool, found.values())) > sum(map(bool, best.values())):
+            # Several of theirs must not become one of ours: those of blocks that the part lacks would.
+            if len({*found.values(), None}) > len({*best.values(), None}):
                 best = found
     return best
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 
 import pytest
 import torch
@@ -285,6 +286,55 @@ def test_a_lora_of_another_denoiser_is_refused(part, tmp_path):
     other = stirred("denoiser", "latte")
     with pytest.raises(CheckpointError, match="was made for another model: SoraDiT has no"):
         load_lora(part, written(other, tmp_path / "a.safetensors", prefix="transformer."))
+
+
+def test_a_lora_of_a_deeper_model_is_refused(part, tmp_path):
+    before, path = output(part), tmp_path / "a.safetensors"
+    block = r"^(.*blocks)\.0\."
+    tensors = load_file(written(part, path, names=[n for n in linears(part) if re.match(block, n)]))
+    assert tensors
+    for number in (7, 8, 9):
+        tensors |= {re.sub(block, rf"\1.{number}.", n): v + 1 for n, v in tensors.items()}
+    save_file({f"transformer.{name}": tensor for name, tensor in tensors.items()}, path)
+    with pytest.raises(CheckpointError, match=r"another model: SoraDiT has no transformer.*blocks\.7"):
+        load_lora(part, path)
+    assert torch.equal(output(part), before)
+
+
+@pytest.mark.parametrize(
+    ("settings", "share"),
+    [
+        ({"lora_alpha": 5, "alpha_pattern": {".*enter.*": 9}}, 4.5),
+        ({"lora_alpha": 5, "alpha_pattern": {"ent.r": 9}}, 4.5),
+        ({"lora_alpha": 5, "alpha_pattern": {"nter": 9}}, 2.5),
+        ({"lora_alpha": 0}, 0.0),
+        ({"lora_alpha": None}, 1.0),
+    ],
+)
+def test_alpha_is_what_peft_reads(part, settings, share, tmp_path):
+    written(part, tmp_path / "adapter_model.safetensors", names=["enter"])
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    (term,) = load_lora(part, tmp_path).terms.values()
+    assert term.share == share
+
+
+@pytest.mark.parametrize(
+    "settings",
+    ["[]", '{"lora_alpha": "x"}', '{"alpha_pattern": [1]}', '{"alpha_pattern": {"(": 1}}', "{"],
+)
+def test_settings_that_cannot_be_read(part, settings, tmp_path):
+    written(part, tmp_path / "adapter_model.safetensors")
+    (tmp_path / "adapter_config.json").write_text(settings)
+    with pytest.raises(CheckpointError, match=r"adapter_config\.json"):
+        load_lora(part, tmp_path)
+
+
+@pytest.mark.parametrize("change", [lambda v: v[:0], lambda v: v[0, 0].clone()], ids=["rank 0", "scalars"])
+def test_tensors_without_rows(part, change, tmp_path):
+    tensors = load_file(written(part, tmp_path / "a.safetensors", names=["enter"]))
+    save_file({name: change(one) for name, one in tensors.items()}, tmp_path / "a.safetensors")
+    with pytest.raises(CheckpointError, match="damaged: rows are missing for enter"):
+        load_lora(part, tmp_path / "a.safetensors")
 
 
 def test_files_that_cannot_be_taken(part, tmp_path):
