@@ -56,8 +56,11 @@ def register(kind: str, name: str, *, summary: str = "", replace: bool = False) 
 
 def _config_of(kind: str, cls: type) -> tuple[type[Config], Any]:
     """Return the configuration class of a component and what builds it from one."""
-    parameters = [p for p in inspect.signature(cls.__init__).parameters.values() if p.name != "self"]  # type: ignore[misc]
-    hints = get_type_hints(cls.__init__)  # type: ignore[misc]
+    make: Any = cls.__init__  # type: ignore[misc]
+    parameters = [p for p in inspect.signature(make).parameters.values() if p.name != "self"]
+    hints = get_type_hints(make)
+    if make is object.__init__:  # which would take anything
+        parameters = []
     if len(parameters) == 1:
         hint = hints.get(parameters[0].name)
         if isinstance(hint, type) and issubclass(hint, Config):

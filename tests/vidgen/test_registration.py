@@ -8,6 +8,7 @@ from torch import nn
 
 import vidgen
 from vidgen.errors import ConfigError, DuplicateComponentError, PluginError
+from vidgen.sampling.guidance import Guider
 
 REST = {"autoencoder": "sora-vae/tiny", "text_encoder": "words/tiny", "scheduler": "euler"}
 pytestmark = pytest.mark.usefixtures("scratch_registry")
@@ -88,6 +89,20 @@ def test_parameters_want_annotations():
         @vidgen.register("denoiser", "bare")
         class Bare(vidgen.Denoiser):
             def __init__(self, width=3) -> None: ...
+
+
+def test_a_class_without_init_has_an_empty_config():
+    @vidgen.register("guider", "plain")
+    class Plain(Guider):
+        def branches(self, step, t):
+            return ("text",)
+
+        def combine(self, predictions, step, t):
+            return predictions["text"]
+
+    made = vidgen.create("guider", "plain")
+    assert isinstance(made, Plain)
+    assert made.config.to_dict() == {}
 
 
 def test_wrong_values_are_refused():
