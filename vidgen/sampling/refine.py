@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from vidgen.config import Config
+from vidgen.config import Config, require
 from vidgen.errors import ConfigError, PluginError
 from vidgen.parts import build, read_choice
 
@@ -28,12 +28,18 @@ def as_refiner(refiner: str | Mapping[str, Any] | Config | PromptRefiner | None)
     """Return the refiner of a name (``none``: none), a table, a configuration, or the object itself.
 
     Raises:
-        ConfigError: For anything else.
+        ConfigError: For anything else, and for ``none`` with fields.
         PluginError: When what is registered as a refiner is none.
     """
     if refiner is None or isinstance(refiner, PromptRefiner):
         return refiner
-    if refiner in (OFF, {"name": OFF}):
+    if refiner == OFF:
+        return None
+    if isinstance(refiner, Mapping) and refiner.get("name") == OFF:
+        fields = ", ".join(str(name) for name in refiner if name != "name")
+        require(
+            not fields, f"The refiner {OFF!r} takes no fields: leave {fields} out, or name another refiner."
+        )
         return None
     if not isinstance(refiner, (str, Mapping, Config)):
         raise ConfigError(f"refiner is a name, a table with one, or a PromptRefiner, not {refiner!r}.")

@@ -92,6 +92,7 @@ def test_a_recipe_keeps_its_refiner_and_a_call_may_do_without(pipe, tmp_path):
     [
         ("kinetics", UnknownNameError, "Did you mean 'kinetic'"),
         ({"name": "kinetic", "sise": "small"}, ConfigError, "Did you mean 'size'"),
+        ({"name": "none", "a": 1}, ConfigError, "'none' takes no fields: leave a out"),
         (3, ConfigError, "refiner is a name"),
         (str.upper, ConfigError, "refiner is a name"),
     ],
