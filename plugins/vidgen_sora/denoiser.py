@@ -132,7 +132,7 @@ class SoraDiT(PackingDenoiser):
         Packed samples have times ``[B]`` or, a time for each frame of each, ``[sum of t]``.
 
         Raises:
-            SizeError: When `prepared` is of another latent size.
+            SizeError: When `prepared` is of another latent size, or packed samples have other times.
         """
         seen = x.sizes if isinstance(x, PackedLatents) else Size(*x.shape[2:])
         if seen != prepared.size:
@@ -160,7 +160,7 @@ class SoraDiT(PackingDenoiser):
         tokens = self.enter(torch.cat(patches)[None])
         tokens = tokens + prepared.positions.to(tokens.dtype)
 
-        each = time.split([1] * len(samples) if len(time) == len(samples) else [s.frames for s in x.sizes])
+        each = time.split(x.counts(time))
         told, counts, pooled = [], [], iter(prepared.pooled.split([len(among) for among in alike.values()]))
         for size, among in alike.items():
             times, grid = torch.stack([each[number] for number in among]), self._grid(size)

@@ -40,7 +40,14 @@ class PackedLatents:
 
     @classmethod
     def of(cls, samples: Sequence[Tensor]) -> PackedLatents:
-        """Pack samples ``[C, t, h, w]``."""
+        """Pack samples ``[C, t, h, w]``.
+
+        Raises:
+            SizeError: For none at all, for other shapes, and for samples whose C differs.
+        """
+        shapes = [list(sample.shape) for sample in samples]
+        if not shapes or any(len(shape) != 4 or shape[0] != shapes[0][0] for shape in shapes):
+            raise SizeError(f"Packed samples are [C, t, h, w], at least one, of one C; these are {shapes}.")
         values = torch.cat([sample.flatten(1) for sample in samples], dim=1)
         return cls(values, tuple(Size(*sample.shape[1:]) for sample in samples))
 
@@ -51,11 +58,23 @@ class PackedLatents:
 
     def spread(self, each: Tensor) -> Tensor:
         """Return ``[P]`` from a value for each sample ``[B]``, or for each latent frame of each ``[sum of t]``."""
-        if len(each) == len(self.sizes):
-            counts = [size.volume for size in self.sizes]
-        else:
-            counts = [size.height * size.width for size in self.sizes for _ in range(size.frames)]
+        pairs = zip(self.sizes, self.counts(each), strict=True)
+        counts = [size.volume // count for size, count in pairs for _ in range(count)]
         return each.repeat_interleave(torch.tensor(counts, device=each.device))
+
+    def counts(self, each: Tensor) -> list[int]:
+        """Return how many values of ``[B]`` or ``[sum of t]`` belong to each sample: one, or its latent frames.
+
+        Raises:
+            SizeError: For another shape.
+        """
+        frames = [size.frames for size in self.sizes]
+        if each.ndim != 1 or len(each) not in (len(frames), sum(frames)):
+            raise SizeError(
+                f"{len(frames)} packed samples take values [{len(frames)}], or [{sum(frames)}] for each latent frame, "
+                f"not {list(each.shape)}."
+            )
+        return [1] * len(frames) if len(each) == len(frames) else frames
 
     def means(self) -> Tensor:
         """Return the mean of each sample, ``[B]``, so that small samples count as much as large ones."""

@@ -92,6 +92,15 @@ def test_what_does_not_belong_together_is_refused():
         model.prepare(text, Condition(), x.sizes[1:])
     with pytest.raises(SizeError, match="positions"):
         PackedLatents(x.values[:, 1:], x.sizes)
+    for wrong in (time[1:], time[:, None]):
+        with pytest.raises(SizeError, match=rf"take values \[6\].*not \[{wrong.shape[0]}"):
+            model(x, wrong, prepared)
+        with pytest.raises(SizeError, match="6 packed samples"):
+            x.spread(wrong)
+    a, b = samples[:2]
+    for unlike in ([], [a, b[1:]], [a, b[:, 0]], [a[None]]):
+        with pytest.raises(SizeError, match=r"Packed samples are \[C, t, h, w\]"):
+            PackedLatents.of(unlike)
 
 
 def test_packed_latents_split_spread_and_average():
