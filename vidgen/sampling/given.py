@@ -27,6 +27,9 @@ from vidgen.video.pixels import covering_size
 
 __all__ = ["Given", "Held", "as_video"]
 
+STILL = 0.7
+"""Down to this time a latent of several frames, of which not all are given, stands still."""
+
 
 def as_video(picture: Any, size: Size) -> Video:
     """Return a picture or clip at a height and width: scaled until it covers them, the middle cut out.
@@ -145,21 +148,15 @@ class Given:
         return torch.where(known, still, mean[:, :, None, None])
 
     def fold(self, latent: LatentSpec) -> Tensor:
-        """Return how much of each latent is given, ``[1, t, h, w]`` in [0, 1]."""
-        mask = self.mask.float()
-        head = latent.time_stride - 1 if latent.frame_rule == "causal" else 0
-        mask = torch.cat([mask[:, :1].expand(-1, head, -1, -1), mask], dim=1)
-        strides = (latent.time_stride, latent.space_stride, latent.space_stride)
-        return torch.nn.functional.avg_pool3d(mask, strides, strides)
+        """Return how much of each frame of each latent is given, ``[stride, t, h, w]`` in [0, 1].
 
-    def frame_masks(self, latent: LatentSpec) -> Tensor:
-        """Return which frames of each latent are given, ``[stride, t, h, w]``; a first frame of its own fills all."""
+        A first frame that has a latent of its own fills all of it.
+        """
         mask = self.mask.float()
         head = latent.time_stride - 1 if latent.frame_rule == "causal" else 0
         mask = torch.cat([mask[:, :1].expand(-1, head, -1, -1), mask], dim=1)
-        side = latent.space_stride
-        whole = torch.nn.functional.avg_pool3d(mask, (1, side, side)) == 1
-        return rearrange(whole.float(), "1 (t s) h w -> s t h w", s=latent.time_stride)
+        share = torch.nn.functional.avg_pool3d(mask, (1, latent.space_stride, latent.space_stride))
+        return rearrange(share, "1 (t s) h w -> s t h w", s=latent.time_stride)
 
     def pictures(self) -> Tensor:
         """Return the first given frame, and the last one where the video's end is given too, ``[N, 3, H, W]``."""
@@ -199,19 +196,30 @@ class Held:
         grey: bool = False,
     ) -> None:
         self.givens, self.autoencoder, self.place, self.grey = givens, autoencoder, place, grey
-        self.share = torch.stack([given.fold(autoencoder.latent) for given in givens]).to(place)
+        folded = torch.stack([given.fold(autoencoder.latent) for given in givens]).to(place)
+        self.frames = (folded == 1).float()
+        self.share, self.most = folded.mean(dim=1, keepdim=True), folded.amax(dim=1, keepdim=True)
         self.waits = not grey and any(given.waits(autoencoder.latent) for given in givens)
         filled = [given.video * given.mask if grey else given.filled() for given in givens]
         self.latents = self._encode(filled)
 
-    @property
-    def whole(self) -> Tensor:
-        """Boolean ``[B, t]``: latent frames that are given all over."""
-        return (self.share == 1).flatten(3).all(dim=3)[:, 0]
+    def weight(self, time: float) -> Tensor:
+        """Return how much of the given latents counts at a time, ``[B, 1, t, h, w]``.
 
-    def put(self, clean: Tensor) -> Tensor:
-        """Return a clean estimate ``[B, C, t, h, w]`` with what is given in place; as it is for `grey`."""
-        return clean if self.grey else torch.lerp(clean, self.latents.to(clean), self.share.to(clean))
+        A latent of several frames with one of them given stands still at first, then it is blended, and in the end
+        (when it has been encoded anew from what was generated and what is given) it is taken as it is.
+        """
+        if time == 0:
+            return (self.most > 0).to(self.most)
+        return self.most if time >= STILL else self.share
+
+    def whole(self, time: float) -> Tensor:
+        """Return a boolean ``[B, t]``: latent frames that are given all over."""
+        return (self.weight(time) == 1).flatten(3).all(dim=3)[:, 0]
+
+    def put(self, clean: Tensor, time: float) -> Tensor:
+        """Return a clean estimate ``[B, C, t, h, w]`` at a time with what is given in place; as it is for `grey`."""
+        return clean if self.grey else torch.lerp(clean, self.latents.to(clean), self.weight(time).to(clean))
 
     def refresh(self, clean: Tensor) -> None:
         """Encode what is given again, within the video as it is by now."""
@@ -228,8 +236,7 @@ class Held:
         ``[B, stride + C, t, h, w]``.
         """
         if self.grey:
-            masks = torch.stack([given.frame_masks(self.autoencoder.latent) for given in self.givens])
-            return torch.cat([masks.to(self.latents), self.latents], dim=1)
+            return torch.cat([self.frames.to(self.latents), self.latents], dim=1)
         mask = (self.share == 1).to(self.latents)
         return torch.cat([mask * self.latents, mask], dim=1)
 

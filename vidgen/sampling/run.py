@@ -122,7 +122,7 @@ class Run:
                 "The negative prompt was never read: this guidance evaluates the prompt alone; raise its scale.",
                 stacklevel=2,
             )
-        return x if self.held is None else self.held.put(x)
+        return x if self.held is None else self.held.put(x, 0.0)
 
     def denoise(self, x: Tensor, t: float) -> Tensor:
         """Return the clean estimate at time t, what is given in place."""
@@ -133,7 +133,7 @@ class Run:
             raw = self.guider.combine({name: made[one] for name, one in told.items()}, self.step, t)
         clean = self.process.to_clean(self.contract.prediction, raw, x, t)
         clean = self.guider.adjust_clean(clean, self.step, t)
-        self.clean = clean if self.held is None else self.held.put(clean)
+        self.clean = clean if self.held is None else self.held.put(clean, t)
         return self.clean
 
     def _told(self, name: str) -> Branch:
@@ -150,7 +150,7 @@ class Run:
         time = torch.full((len(x),), t, device=x.device, dtype=torch.float32)
         inputs = dict.fromkeys((True, False), (x, time))
         if self.held is not None and "per_frame_time" in self.contract.abilities:
-            whole = self.held.whole
+            whole = self.held.whole(t)
             known = torch.where(whole[:, None, :, None, None], self.held.latents.to(x), x)
             spread = time[:, None].expand(whole.shape)
             inputs = {True: (known, torch.where(whole, 0.0, spread)), False: (x, spread)}

@@ -85,6 +85,19 @@ def test_frames_that_come_after_new_ones_are_kept_as_well(pipe, clip):
     assert difference(made[9:], clip[13:]) < 6
 
 
+@pytest.mark.parametrize("at", [8, 16, -1])
+def test_a_single_key_frame_comes_back_although_its_latent_holds_others(pipe, clip, at):
+    """As the autoencoder gives it back where it stands: one frame of another clip after frames of this one."""
+    caption = vidgen.create("data_set", "kinetic").sample(5, vidgen.Size(17, 32, 32)).caption
+    made = pipe(caption, given={0: clip[:1], at: clip[at]}, frames=17, **{**QUICK, "steps": 8})
+    assert difference(made[at], clip[at]) < difference(through(pipe, clip)[at], clip[at]) + 3
+    other = Video(clip.numpy()[:, ::-1, :, ::-1].copy())
+    made = pipe(PROMPT, given={0: clip[:1], at: other[at]}, frames=17, **{**QUICK, "steps": 8})
+    mixed = made.numpy().copy()
+    mixed[at] = other.numpy()[at]
+    assert difference(made[at], other[at]) < difference(through(pipe, Video(mixed))[at], other[at]) + 3
+
+
 def test_a_region_is_kept(pipe, clip):
     mask = torch.zeros(1, 9, 32, 32, dtype=torch.bool)
     mask[..., :16] = True
