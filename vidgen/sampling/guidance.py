@@ -16,7 +16,7 @@ from vidgen.contract import DenoiserContract
 from vidgen.errors import ConfigError, PluginError, closest
 from vidgen.parts import build, read_choice
 
-__all__ = ["BRANCHES", "Branch", "ClassifierFree", "Guider", "as_guider", "branch"]
+__all__ = ["BRANCHES", "Branch", "Checked", "ClassifierFree", "Guider", "as_guider", "branch"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +87,60 @@ class ClassifierFree(Guider):
         return predictions["none"] + self.scale * (predictions["text"] - predictions["none"])
 
 
-def as_guider(guidance: float | str | Mapping[str, Any] | Config | Guider) -> Guider:
-    """Return the guider of a number (the scale of classifier-free guidance), a choice by name, or the object itself.
+class Checked(Guider):
+    """A guider whose answers are looked at: a wrong one is a `PluginError` that names it, not a wrong video.
+
+    Args:
+        inner: The guider.
+    """
+
+    def __init__(self, inner: Guider) -> None:
+        self.inner = inner
+
+    def branches(self, step: int, t: float) -> tuple[str, ...]:
+        """Return the inner one's branches, which must be names of `BRANCHES`."""
+        names = self.inner.branches(step, t)
+        if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in names):
+            raise PluginError(f"{self._name}.branches must return a tuple of names, not {names!r}.")
+        for name in names:
+            branch(self.inner, name)
+        return tuple(names)
+
+    def combine(self, predictions: Mapping[str, Tensor], step: int, t: float) -> Tensor:
+        """Return the inner one's combination, which must have the shape of a prediction."""
+        like = next(iter(predictions.values()))
+        return self._alike("combine", self.inner.combine(predictions, step, t), like)
+
+    def adjust_clean(self, clean: Tensor, step: int, t: float) -> Tensor:
+        """Return the inner one's estimate, which must keep its shape."""
+        return self._alike("adjust_clean", self.inner.adjust_clean(clean, step, t), clean)
+
+    def check(self, contract: DenoiserContract) -> None:
+        """Ask the inner one."""
+        self.inner.check(contract)
+
+    @property
+    def _name(self) -> str:
+        return type(self.inner).__name__
+
+    def _alike(self, method: str, made: object, like: Tensor) -> Tensor:
+        if not isinstance(made, Tensor) or made.shape != like.shape:
+            what = list(made.shape) if isinstance(made, Tensor) else repr(made)
+            raise PluginError(f"{self._name}.{method} must return a tensor {list(like.shape)}, not {what}.")
+        return made
+
+
+def as_guider(guidance: float | str | Mapping[str, Any] | Config | Guider) -> Checked:
+    """Return the guider of a number (the scale of classifier-free guidance), a choice by name, or the object, checked.
 
     Raises:
         ConfigError: For anything else, and for fields out of range.
         PluginError: When what is registered as a guider is none.
     """
+    return Checked(_chosen(guidance))
+
+
+def _chosen(guidance: float | str | Mapping[str, Any] | Config | Guider) -> Guider:
     if isinstance(guidance, Guider):
         return guidance
     if isinstance(guidance, (str, Mapping, Config)):

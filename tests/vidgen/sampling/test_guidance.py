@@ -97,7 +97,7 @@ def test_a_number_a_name_a_table_a_config_and_an_object_say_the_same(pipe):
     made = [frames_of(pipe("x", guidance=way, steps=2, **SMALL)) for way in ways]
     assert all(np.abs(one - made[0]).max() <= 1 for one in made)
     assert np.abs(frames_of(pipe("x", guidance="cfg", steps=2, **SMALL)) - made[0]).max() > 1
-    assert as_guider("cfg-rescaled/tiny").config.rescale == 0.7
+    assert as_guider("cfg-rescaled/tiny").inner.config.rescale == 0.7
 
 
 def test_a_strangers_guider_works_by_name(pipe, rows, scratch_registry):
@@ -243,6 +243,26 @@ def test_an_unknown_branch_is_refused(pipe):
 
     with pytest.raises(PluginError, match=r"Wrong asks for a branch 'nothin'\. Did you mean 'nothing'"):
         pipe("x", guidance=Wrong(2.0), steps=2, **SMALL)
+
+
+@pytest.mark.parametrize("names", [None, "text", (None,), 3])
+def test_branches_that_are_no_names_are_refused(pipe, names):
+    class Wrong(ClassifierFree):
+        def branches(self, step, t):
+            return names
+
+    with pytest.raises(PluginError, match=r"Wrong\.branches must return a tuple of names, not"):
+        pipe("x", guidance=Wrong(2.0), steps=2, **SMALL)
+
+
+@pytest.mark.parametrize("method", ["combine", "adjust_clean"])
+@pytest.mark.parametrize(
+    ("made", "says"), [(None, "None"), (torch.zeros(1, 1, 1, 4, 4), r"\[1, 1, 1, 4, 4\]")]
+)
+def test_what_is_no_prediction_is_refused(pipe, method, made, says):
+    wrong = type("Wrong", (ClassifierFree,), {method: lambda self, *told: made})
+    with pytest.raises(PluginError, match=rf"Wrong\.{method} must return a tensor \[1, 16, .*, not {says}\."):
+        pipe("x", guidance=wrong(2.0), steps=2, **SMALL)
 
 
 def test_a_denoiser_that_does_not_fit_the_guider_is_refused():
