@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from vidgen.config import Config, config, require
@@ -36,7 +37,7 @@ class GivenConfig(Config):
         """Check the ranges."""
         weights = self.to_dict()
         for name, weight in weights.items():
-            require(weight >= 0, f"train.given.{name} must be 0 or more, not {weight}.")
+            require(0 <= weight < math.inf, f"train.given.{name} must be 0 or more, finite, not {weight}.")
         require(sum(weights.values()) > 0, "train.given needs a weight above 0.")
 
     @property
@@ -163,9 +164,15 @@ class TrainConfig(Config):
         for name in ("steps", "accumulate", "log_every", "sequence_parallel"):
             require(getattr(self, name) >= 1, f"train.{name} must be at least 1, not {getattr(self, name)}.")
         for name in ("tokens", "warmup", "workers", "seed", "sample_every", "checkpoint_minutes", "weight_decay",
-                     "noise_offset", "ema_power", "global_batches"):  # fmt: skip
+                     "noise_offset", "ema_power", "global_batches", "time_std", "perceptual"):  # fmt: skip
             require(getattr(self, name) >= 0, f"train.{name} must be 0 or more, not {getattr(self, name)}.")
-        require(self.min_snr_gamma > 0, f"train.min_snr_gamma must be positive, not {self.min_snr_gamma}.")
+        for name in ("learning_rate", "muon_learning_rate", "clip", "min_snr_gamma"):
+            require(getattr(self, name) > 0, f"train.{name} must be positive, not {getattr(self, name)}.")
+        for name in ("learning_rate", "muon_learning_rate", "weight_decay", "time_mean", "time_std", "noise_offset",
+                     "perceptual", "ema_power"):  # fmt: skip
+            require(
+                math.isfinite(getattr(self, name)), f"train.{name} must be finite, not {getattr(self, name)}."
+            )
         require(self.seed < 2**32, f"train.seed must be below 2**32, not {self.seed}.")
         for name in ("checkpointing", "pack", "sequence_parallel", "shard"):
             asked = getattr(self, name) > (name == "sequence_parallel")  # which is 1 for none
@@ -189,9 +196,6 @@ class TrainConfig(Config):
             require(
                 0 <= getattr(self, name) <= 1, f"train.{name} must be in [0, 1], not {getattr(self, name)}."
             )
-        require(
-            self.learning_rate > 0 and self.clip > 0, "train.learning_rate and train.clip must be positive."
-        )
 
 
 @config
@@ -217,7 +221,8 @@ class DataConfig(Config):
     def validate(self) -> None:
         """Check ranges."""
         Size.parse(self.size)
-        require(self.batch >= 1 and self.share > 0, "data.batch must be at least 1 and data.share positive.")
+        share = 0 < self.share < math.inf
+        require(self.batch >= 1 and share, "data.batch must be at least 1 and data.share positive, finite.")
         require(self.cache >= 0, f"data.cache must be 0 or more, not {self.cache}.")
         require(
             self.cache > 0 or not self.cache_text, "data.cache_text needs data.cache = N, how many samples."
