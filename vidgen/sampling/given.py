@@ -31,22 +31,25 @@ STILL = 0.7
 """Down to this time a latent of several frames, of which not all are given, stands still."""
 
 
-def as_video(picture: Any, size: Size) -> Video:
+def as_video(picture: Any, size: Size, frames: int | None = None) -> Video:
     """Return a picture or clip at a height and width: scaled until it covers them, the middle cut out.
 
     Args:
-        picture: A `Video`, a path to a video or image, a PIL image, or uint8 ``[H, W, 3]`` or ``[T, H, W, 3]``.
+        picture: A `Video`, a path to a video or image, a PIL image, or a uint8 or boolean array: an image ``[H, W]``,
+            ``[H, W, 3]`` or ``[H, W, 4]`` (over black), or a clip ``[T, H, W, 3]`` or ``[T, H, W, 4]``.
         size: Only height and width count.
+        frames: Read no more of a file.
 
     Raises:
         ConfigError: For anything else.
     """
     if isinstance(picture, (str, os.PathLike)):
-        picture = Video.open(picture)
+        picture = Video.open(picture, frames=frames)
     elif isinstance(picture, Image.Image):
-        picture = Video(np.asarray(picture.convert("RGB"))[None])
+        picture = Video.from_pil(picture)
     elif isinstance(picture, np.ndarray):
-        picture = Video(picture[None] if picture.ndim == 3 else picture)
+        picture = picture.astype(np.uint8) * 255 if picture.dtype == bool else picture
+        picture = Video.from_numpy(picture if picture.ndim == 4 else picture[None])
     if not isinstance(picture, Video):
         raise ConfigError(
             f"A given picture is a Video, a path, a PIL image or a uint8 array, not {type(picture).__name__}."
@@ -72,6 +75,7 @@ class Given:
     def __post_init__(self) -> None:
         if (
             self.video.ndim != 4
+            or len(self.video) != 3
             or self.mask.shape != (1, *self.video.shape[1:])
             or self.mask.dtype != torch.bool
         ):
@@ -93,7 +97,12 @@ class Given:
 
         Raises:
             SizeError: For parts that reach beyond the video.
+            ConfigError: For anything but pictures and clips by whole numbers.
         """
+        if not isinstance(parts, Mapping) or not all(isinstance(number, int) for number in parts):
+            raise ConfigError(
+                f"given= is a Given, or pictures and clips by frame such as {{0: a, -1: b}}, not {parts!r:.80}."
+            )
         video, mask = torch.zeros(3, *size), torch.zeros(1, *size, dtype=torch.bool)
         for number, picture in parts.items():
             clip = as_video(picture, size).tensor()[0]
@@ -118,11 +127,11 @@ class Given:
         Raises:
             SizeError: For a video or a mask of fewer frames.
         """
-        clip, light = as_video(video, size), as_video(mask, size)
-        for name, one in (("video", clip), ("mask", light)):
-            if len(one) < size.frames and not (one is light and len(light) == 1):
+        clip, light = as_video(video, size, size.frames), as_video(mask, size, size.frames)
+        for name, count in (("video", len(clip)), ("mask", len(light))):
+            if count < size.frames and (name, count) != ("mask", 1):
                 raise SizeError(
-                    f"The {name} has {len(one)} frames, fewer than {size}; ask for frames={len(one)}."
+                    f"The {name} has {count} frames, fewer than {size}; ask for frames={count} or fewer."
                 )
         kept = light[: size.frames].tensor()[0].mean(dim=0, keepdim=True) >= 0
         return cls(clip[: size.frames].tensor()[0], kept.expand(1, *size).clone())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import Any, Protocol
 
 import torch
@@ -11,10 +12,14 @@ from vidgen.errors import ConfigError, SizeError
 from vidgen.interfaces import VideoAutoencoder
 from vidgen.progress import progress
 from vidgen.recipe import Sampling
+from vidgen.sampling.visual import VISUAL
 from vidgen.size import Size
 from vidgen.video import Video
 
 __all__ = ["Generates", "stream"]
+
+FIRST = frozenset(("image", "given"))
+"""The arguments about pictures that are for the first chunk."""
 
 
 class Generates(Protocol):
@@ -63,21 +68,29 @@ def stream(
         SizeError: For a chunk that the autoencoder cannot make, or that `keep` leaves nothing of.
         ConfigError: For options that work on a single video.
     """
-    for name in ("video", "extend", "loop", "strength", "mask", "output"):
-        if options.get(name) not in (None, False):
+    for name in (*sorted(VISUAL - FIRST), "output"):
+        if name in options and options[name] is not None and options[name] is not False:
             raise ConfigError(f"{name} works on one video in memory; leave it out of a stream.")
-    texts = [prompts] if isinstance(prompts, str) else list(prompts)
-    if not texts or frames < 1:
-        raise ConfigError(f"A stream needs a prompt and at least 1 frame, not {len(texts)} and {frames}.")
-    chunk = pipe.sampling.frames if chunk is None else chunk
-    latent = pipe.autoencoder.latent
+    texts = [prompts] if isinstance(prompts, str) else list(prompts) if isinstance(prompts, Sequence) else []
+    if not texts or not all(isinstance(text, str) for text in texts):
+        raise ConfigError(f"A stream needs a prompt, or one a chunk, not {prompts!r}.")
+    for name, value in (("frames", frames), ("chunk", chunk), ("keep", keep), ("seed", seed)):
+        if not isinstance(value, Integral) and (value is not None or name == "frames"):
+            raise ConfigError(f"{name} is a whole number, not {value!r}.")
+    if frames < 1:
+        raise ConfigError(f"A stream needs at least 1 frame, not {frames}.")
+    asked = {"frames": chunk, "height": options.get("height"), "width": options.get("width")}
+    size = pipe.sampling.replace(**{name: value for name, value in asked.items() if value is not None}).size
+    chunk, latent = size.frames, pipe.autoencoder.latent
+    if options.get("fit") == "pad" and latent.padded(size) != size:
+        raise SizeError(f"The chunks of a stream are not padded; take {latent.padded(size)} for {size}.")
     if keep is None:
         half = max(1, latent.latent_size(latent.padded(Size(chunk, 1, 1))).frames // 2)
         keep = latent.pixel_size(Size(half, 1, 1)).frames
     if not 0 < keep < chunk:
         raise SizeError(f"Of chunks of {chunk} frames {keep} cannot be kept: between 1 and {chunk - 1}.")
     seed = int(torch.randint(2**31, ()).item()) if seed is None else seed
-    first: dict[str, Any] = {name: options.pop(name) for name in ("image", "given") if name in options}
+    first: dict[str, Any] = {name: options.pop(name) for name in FIRST if name in options}
     made, number, tail = 0, 0, None
     with progress("generating frames", frames, show=show_progress) as advance:
         while made < frames:

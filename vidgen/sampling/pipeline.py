@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, cast, overload
 
@@ -25,7 +26,7 @@ from vidgen.sampling.memory import decoded
 from vidgen.sampling.refine import PromptRefiner, as_refiner, refined
 from vidgen.sampling.run import OnStep, Run
 from vidgen.sampling.system import System
-from vidgen.sampling.visual import Direction, Visual, connecting, each, read_visual
+from vidgen.sampling.visual import VISUAL, Direction, Visual, common_rate, connecting, each, read_visual
 from vidgen.size import Size
 from vidgen.spec import INTERFACES
 from vidgen.video import Video
@@ -96,7 +97,7 @@ class Pipeline(System):
         steps: int | None = None,
         guidance: float | str | Mapping[str, Any] | Config | Guider | None = None,
         guidance_embed: float | None = None,
-        negative: str | Sequence[str] = "",
+        negative: str | Sequence[str] | None = None,
         refiner: str | Mapping[str, Any] | Config | PromptRefiner | None = None,
         seed: int | Sequence[int] | None = None,
         image: Any = None,
@@ -118,7 +119,7 @@ class Pipeline(System):
             frames: Frames T.
             height: Pixels H.
             width: Pixels W.
-            fps: Frames a second of the result.
+            fps: Frames a second of the result; None keeps those of `video`.
             steps: Solver steps.
             guidance: Scale of classifier-free guidance; or a guider's name, ``{"name": "cfg-interval", "scale": 5}``,
                 its configuration, or a `Guider`.
@@ -183,12 +184,16 @@ class Pipeline(System):
             )
             for a, b, c, d in zip(*sources, strict=True)
         ]
-        if visuals[0] is not None and size != wanted.size:
+        there = [visual for visual in visuals if visual is not None]
+        if there and len(there) < len(visuals):
+            raise ConfigError("Give a picture or a video for every prompt of a batch, or for none.")
+        wanted = wanted.replace(fps=wanted.fps if fps is not None else common_rate(there, wanted.fps))
+        if there and size != wanted.size:
             raise SizeError(
                 f"Pictures and videos as prompts need a size that fits, such as {size}, not {wanted.size}."
             )
         self.make_room(size, len(texts))
-        held, begin = self._held(visuals)
+        held, begin = self._held(there)
         run = Run(self, read, negative, wanted, size, guider, generators, held)
         latents = run.latents(
             begin=begin, strength=1.0 if strength is None else strength, on_step=on_step, show=show_progress
@@ -232,7 +237,15 @@ class Pipeline(System):
         return stream(self, prompts, frames, **options)
 
     def connect(
-        self, first: Any, second: Any, prompt: str, *, frames: int | None = None, **options: Any
+        self,
+        first: Any,
+        second: Any,
+        prompt: str,
+        *,
+        frames: int | None = None,
+        fps: float | None = None,
+        output: str | Path | None = None,
+        **options: Any,
     ) -> Video:
         """Lead from one video into another; returns the first, what is new, and the second.
 
@@ -241,32 +254,39 @@ class Pipeline(System):
             second: Likewise, played after it.
             prompt: What happens between.
             frames: Of what is sampled: a third is the first one's end, a third the second one's beginning.
-            **options: As in a call.
+            fps: Frames a second of the result; None keeps those of both.
+            output: Also write it there.
+            **options: As in a call without pictures and videos.
 
         Raises:
             SizeError: When nothing new fits between the two.
+            ConfigError: For clips of two frame rates without `fps`, and for options that do not belong here.
         """
+        if not isinstance(prompt, str) or VISUAL & options.keys():
+            raise ConfigError("connect takes two clips and one prompt, and no further pictures or videos.")
         asked = {"frames": frames, **{name: options.get(name) for name in ("height", "width")}}
         wanted = self.sampling.replace(
             **{name: value for name, value in asked.items() if value is not None}
         ).size
         before, after = as_video(first, wanted), as_video(second, wanted)
+        fps = common_rate([Visual(fps=before.fps), Visual(fps=after.fps)]) if fps is None else fps
         visual = connecting(before, after, self._fitting(wanted, "refuse"), self.autoencoder.latent)
-        made = self(prompt, frames=frames, given=visual.given, **options)
+        made = self(prompt, frames=frames, fps=fps, given=visual.given, **options)
         assert visual.join is not None
-        return visual.join(made)
+        joined = visual.join(made)
+        if output is not None:
+            joined.save(output)
+        return joined
 
-    def _held(self, visuals: Sequence[Visual | None]) -> tuple[Held | None, Tensor | None]:
+    def _held(self, visuals: Sequence[Visual]) -> tuple[Held | None, Tensor | None]:
         """Return what is given, and the latents to begin from, of a batch."""
-        if visuals[0] is None:
+        if not visuals:
             return None, None
-        givens = [visual.given for visual in visuals if visual is not None and visual.given is not None]
+        givens = [visual.given for visual in visuals if visual.given is not None]
         if givens:
             grey = "given_frames" in self.denoiser.config.contract().abilities
             return Held(givens, self.autoencoder, self.device, grey=grey), None
-        clips = [
-            visual.begin.tensor()[0] for visual in visuals if visual is not None and visual.begin is not None
-        ]
+        clips = [visual.begin.tensor()[0] for visual in visuals if visual.begin is not None]
         device, dtype = place_of(self.autoencoder)
         return None, self.autoencoder.encode(torch.stack(clips).to(device, dtype)).float()
 
@@ -296,13 +316,15 @@ class Pipeline(System):
 def _seeds(seed: int | Sequence[int] | None, count: int) -> list[int]:
     if seed is None:
         seed = int(torch.randint(2**31, ()).item())
-    seeds = [seed + i for i in range(count)] if isinstance(seed, int) else list(seed)
+    if isinstance(seed, Integral):
+        seed = [int(seed) + i for i in range(count)]
+    seeds = list(seed) if isinstance(seed, Sequence) else [seed]
     if len(seeds) != count:
         raise ConfigError(f"{len(seeds)} seeds for {count} prompts; give one, or one each.")
     for one in seeds:
-        if not isinstance(one, int) or not -(2**63) <= one < 2**63:
+        if not isinstance(one, Integral) or not -(2**63) <= one < 2**63:
             raise ConfigError(f"A seed is a whole number of at most 63 bits, not {one!r}.")
-    return seeds
+    return [int(one) for one in seeds]
 
 
 def compose(

@@ -46,14 +46,20 @@ class Run:
         self,
         pipe: System,
         texts: list[str],
-        negative: str | Sequence[str],
+        negative: str | Sequence[str] | None,
         wanted: Sampling,
         size: Size,
         guider: Guider,
         generators: list[torch.Generator],
         held: Held | None = None,
     ) -> None:
-        against = [negative] * len(texts) if isinstance(negative, str) else list(negative)
+        if negative is None:
+            negative = ""
+        if isinstance(negative, str):
+            negative = [negative] * len(texts)
+        if not isinstance(negative, Sequence) or not all(isinstance(text, str) for text in negative):
+            raise ConfigError(f"A negative prompt is a string, or a list of strings, not {negative!r}.")
+        against = list(negative)
         if len(against) != len(texts):
             raise ConfigError(
                 f"{len(against)} negative prompts for {len(texts)} prompts; give one, or one each."

@@ -7,6 +7,7 @@ video-to-video (`strength`) on the clip made larger, or blended linearly in time
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from vidgen.errors import ConfigError, RecipeError
 from vidgen.recipe import read_guidance, read_tables
 from vidgen.sampling.loading import load
 from vidgen.sampling.pipeline import Pipeline
+from vidgen.sampling.visual import VISUAL
 from vidgen.video import Video
 
 __all__ = ["CASCADE", "Chain", "StageConfig", "chain"]
@@ -52,6 +54,9 @@ class StageConfig(Config):
 
     def validate(self) -> None:
         """Check the ranges."""
+        for name in ("frames", "height", "width", "steps"):
+            value = getattr(self, name)
+            require(value is None or value > 0, f"A stage's {name} is at least 1, not {value}.")
         require(0 < self.strength <= 1, f"A stage's strength lies in (0, 1], not {self.strength}.")
         still = self.kind == "text-to-image"
         require(not still or self.frames in (None, 1), f"text-to-image makes 1 frame, not {self.frames}.")
@@ -100,16 +105,24 @@ class Chain:
             prompts: Other prompts, by the number of the stage.
             keep: A folder for what each stage makes, ``0-text-to-image.png``, ``1-image-to-video.mp4`` and so on.
             show_progress: None shows bars on a terminal.
-            **options: As in a call of a pipeline, for every stage: `negative`, `refiner`, `on_step`.
+            **options: As in a call of a pipeline, for every stage that does not say otherwise: `negative`, `refiner`,
+                `steps`, `guidance`, `guidance_embed`, `on_step`.
 
         Raises:
-            ConfigError: For a prompt of a stage that is not there.
+            ConfigError: For a prompt of a stage that is not there, and for options that are a stage's own.
         """
+        own = sorted((VISUAL | {"frames", "height", "width", "fps", "fit", "output"}) & options.keys())
+        if own:
+            raise ConfigError(f"{own[0]} is a stage's own: say it in the stage, or call a pipeline.")
+        if not isinstance(prompt, str) or not isinstance(seed, Integral | None):
+            raise ConfigError(
+                f"A chain takes one prompt and a whole number as seed, not {prompt!r} and {seed!r}."
+            )
         strange = [number for number in prompts or () if number not in range(len(self.stages))]
         if strange:
             raise ConfigError(f"There is no stage {strange[0]}; they count from 0 to {len(self.stages) - 1}.")
         made: Video | None = None
-        seed = int(torch.randint(2**31, ()).item()) if seed is None else seed
+        seed = int(torch.randint(2**31, ()).item() if seed is None else seed)
         for number, (stage, pipe) in enumerate(zip(self.stages, self.pipes, strict=True)):
             text = (prompts or {}).get(number) or stage.prompt.replace("{prompt}", prompt) or prompt
             size = {"frames": stage.frames, "height": stage.height, "width": stage.width}
@@ -123,14 +136,9 @@ class Chain:
                 made = _resampled(made, stage)
                 size = dict(zip(("frames", "height", "width"), made.size, strict=True))
                 known = {"video": made, "strength": stage.strength, "fps": made.fps}
-            made = pipe(
-                text,
-                steps=stage.steps,
-                guidance=stage.guidance,
-                seed=seed + number,
-                show_progress=show_progress,
-                **{**options, **size, **known},
-            )
+            ways = {"steps": stage.steps, "guidance": stage.guidance}
+            known |= {name: value for name, value in ways.items() if value is not None}
+            made = pipe(text, seed=seed + number, show_progress=show_progress, **{**options, **size, **known})
             if keep is not None:
                 suffix = "png" if len(made) == 1 else "mp4"
                 made.save(Path(keep) / f"{number}-{stage.kind}.{suffix}")
@@ -150,9 +158,12 @@ def chain(stages: str | Path | Sequence[StageConfig | Mapping[str, Any]] | None 
         ConfigError: For unknown fields, and stages that nothing comes before.
     """
     if isinstance(stages, (str, Path)):
-        tables = read_tables(stages).get("stage")
-        if not isinstance(tables, list) or not tables:
-            raise RecipeError(f"{stages} is no chain: it needs tables [[stage]], each with a kind.")
+        read = read_tables(stages)
+        tables = read.get("stage")
+        if not isinstance(tables, list) or not tables or len(read) > 1:
+            raise RecipeError(
+                f"{stages} is no chain: it has tables [[stage]], each with a kind, and nothing else."
+            )
         stages = tables
     chosen = [
         stage if isinstance(stage, StageConfig) else StageConfig.from_dict(stage)
@@ -176,5 +187,6 @@ def _resampled(video: Video, stage: StageConfig) -> Video:
     high = np.minimum(low + 1, len(video) - 1)
     part = (place - low)[:, None, None, None]
     blended = frames[low] * (1 - part) + frames[high] * part
-    rate = video.fps * (count - 1) / max(len(video) - 1, 1)
-    return Video(blended.round().astype(np.uint8), rate or video.fps, video.metadata)
+    lasts = len(video) > 1 and count > 1
+    rate = video.fps * (count - 1) / (len(video) - 1) if lasts else video.fps
+    return Video(blended.round().astype(np.uint8), rate, video.metadata)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -14,9 +15,12 @@ from vidgen.sampling.given import Given, as_video
 from vidgen.size import Size
 from vidgen.video import Video
 
-__all__ = ["Direction", "Visual", "connecting", "each", "extending", "read_visual"]
+__all__ = ["VISUAL", "Direction", "Visual", "common_rate", "connecting", "each", "extending", "read_visual"]
 
 Direction = Literal["forward", "backward"]
+
+VISUAL = frozenset(("image", "video", "extend", "loop", "strength", "mask", "given"))
+"""The arguments of a call that are about pictures and videos."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,13 @@ class Visual:
         given: What the sample must keep.
         begin: What it begins from, noised.
         join: Makes the result of what was sampled, a `Video` of the sample's size.
+        fps: Frames a second of the video that it is about; None where there is none.
     """
 
     given: Given | None = None
     begin: Video | None = None
     join: Callable[[Video], Video] | None = None
+    fps: float | None = None
 
 
 def read_visual(
@@ -84,7 +90,7 @@ def read_visual(
             + (f"; not {' and '.join(chosen)} at once." if chosen else ".")
         )
     if image is not None:
-        return Visual(Given.frames({0: as_video(image, size)[:1]}, size))
+        return Visual(Given.frames({0: as_video(image, size, 1)[:1]}, size))
     if isinstance(given, Given):
         if given.video.shape[1:] != tuple(size):
             raise SizeError(f"What is given has the size {Size(*given.video.shape[1:])}, the video {size}.")
@@ -93,20 +99,20 @@ def read_visual(
         return Visual(Given.frames(given, size))
     if video is None:
         return None
-    if mask is not None:
-        return Visual(Given.region(video, mask, size))
     clip = as_video(video, size)
+    if mask is not None:
+        return Visual(Given.region(clip, mask, size), fps=clip.fps)
     if extend is not None:
         return extending(clip, size, latent, extend)
     if loop:
         return connecting(clip, clip, size, latent, twice=False)
-    if not isinstance(strength, (int, float)) or not 0 < strength <= 1:
+    if not isinstance(strength, Real) or not 0 < strength <= 1:
         raise ConfigError(f"strength lies in (0, 1]: how much of the video is made anew, not {strength!r}.")
     if len(clip) < size.frames:
         raise SizeError(
             f"The video has {len(clip)} frames, fewer than {size}; ask for frames={len(clip)} or fewer."
         )
-    return Visual(begin=clip[: size.frames])
+    return Visual(begin=clip[: size.frames], fps=clip.fps)
 
 
 def extending(clip: Video, size: Size, latent: LatentSpec, where: Direction) -> Visual:
@@ -121,12 +127,15 @@ def extending(clip: Video, size: Size, latent: LatentSpec, where: Direction) -> 
     if where == "forward":
         count = _held(clip, _head(latent, half), size)
         return Visual(
-            Given.frames({0: clip[len(clip) - count :]}, size), join=lambda made: _joined(clip, made[count:])
+            Given.frames({0: clip[len(clip) - count :]}, size),
+            join=lambda made: _joined(made, clip, made[count:]),
+            fps=clip.fps,
         )
     count = _held(clip, _tail(latent, half), size)
     return Visual(
         Given.frames({-count: clip[:count]}, size),
-        join=lambda made: _joined(made[: len(made) - count], clip),
+        join=lambda made: _joined(made, made[: len(made) - count], clip),
+        fps=clip.fps,
     )
 
 
@@ -146,7 +155,11 @@ def connecting(first: Video, second: Video, size: Size, latent: LatentSpec, *, t
         raise SizeError(f"Between two clips there must be something new: {size.frames} frames are too few.")
     given = Given.frames({0: first[len(first) - before :], -after: second[:after]}, size)
     parts = (second,) if twice else ()
-    return Visual(given, join=lambda made: _joined(first, made[before : len(made) - after], *parts))
+    return Visual(
+        given,
+        join=lambda made: _joined(made, first, made[before : len(made) - after], *parts),
+        fps=first.fps,
+    )
 
 
 def _head(latent: LatentSpec, count: int) -> int:
@@ -169,10 +182,23 @@ def _held(clip: Video, wanted: int, size: Size) -> int:
     return count
 
 
-def _joined(*videos: Video) -> Video:
-    """Return clips one after the other, at the first one's frame rate."""
-    notes = {name: value for video in videos for name, value in video.metadata.items()}
-    return Video(np.concatenate([video.numpy() for video in videos]), videos[0].fps, notes)
+def _joined(made: Video, *videos: Video) -> Video:
+    """Return clips one after the other, with the rate and the notes of what was sampled."""
+    return Video(np.concatenate([video.numpy() for video in videos]), made.fps, made.metadata)
+
+
+def common_rate(visuals: Sequence[Visual], default: float = 0.0) -> float:
+    """Return the frames a second of the videos of a batch; the default where it has none.
+
+    Raises:
+        ConfigError: For several rates.
+    """
+    rates = sorted({visual.fps for visual in visuals if visual.fps is not None})
+    if len(rates) > 1:
+        raise ConfigError(
+            f"The videos have {' and '.join(f'{rate:g}' for rate in rates)} frames a second; give fps=."
+        )
+    return rates[0] if rates else default
 
 
 def each(value: Any, count: int, name: str) -> Sequence[Any]:

@@ -62,6 +62,19 @@ def test_masks_of_other_shapes_are_refused():
         Given(torch.zeros(3, *SIZE), torch.zeros(1, *SIZE))
 
 
+def test_pictures_of_all_kinds_are_the_same_picture(tmp_path):
+    red = np.zeros((16, 24, 4), np.uint8)
+    red[..., 0], red[:, :12, 3] = 255, 255
+    Image.fromarray(red).save(tmp_path / "red.png")
+    over_black = np.where(red[..., 3:] > 0, red[..., :3], 0)
+    for picture in (tmp_path / "red.png", Image.fromarray(red), red, over_black):
+        assert np.array_equal(as_video(picture, SIZE).numpy()[0], over_black)
+    light = as_video(red[..., 3] > 0, SIZE).numpy()
+    assert np.array_equal(light, as_video(red[..., 3], SIZE).numpy())
+    assert light.shape == (1, 16, 24, 3)
+    assert as_video(np.stack([over_black] * 3), SIZE).size == (3, 16, 24)
+
+
 @pytest.mark.parametrize(
     ("rule", "frames", "share"),
     [

@@ -68,9 +68,13 @@ def test_an_image_starts_the_first_chunk_only(pipe):
         ({"chunk": 8, "keep": 3}, SizeError, "take"),
         ({"loop": True}, ConfigError, "loop works on one video"),
         ({"frames": 0}, ConfigError, "at least 1 frame"),
+        ({"frames": "20"}, ConfigError, "frames is a whole number"),
+        ({"keep": 2.5}, ConfigError, "keep is a whole number"),
+        ({"seed": [1, 2]}, ConfigError, "seed is a whole number"),
+        ({"chunk": 10, "fit": "pad"}, SizeError, "chunks of a stream are not padded; take 13x32x32"),
     ],
 )
 def test_what_cannot_be_streamed_is_refused(pipe, options, error, words):
-    settings = {"frames": 20, "chunk": 9, **options}
+    settings = {"frames": 20, "chunk": 9, "seed": 0, **options}
     with pytest.raises(error, match=words):
-        list(pipe.stream(PROMPTS[0], settings.pop("frames"), seed=0, **settings, **QUICK))
+        list(pipe.stream(PROMPTS[0], settings.pop("frames"), **settings, **QUICK))

@@ -88,6 +88,8 @@ def test_more_frames_are_blended_and_last_as_long():
     smooth = _resampled(clip, vidgen.StageConfig(kind="video-to-video", frames=5))
     assert smooth.numpy()[:, 0, 0, 0].tolist() == [0, 50, 100, 150, 200]
     assert smooth.fps == 20
+    one = _resampled(clip[:1], vidgen.StageConfig(kind="video-to-video", frames=5))
+    assert (len(one), one.fps) == (5, 10)
     large = _resampled(clip, vidgen.StageConfig(kind="video-to-video", height=16, width=24))
     assert large.size == (3, 16, 24)
 
@@ -106,9 +108,26 @@ def test_chains_are_read_from_files(tmp_path):
     path = tmp_path / "stages.toml"
     path.write_text('[[stage]]\nkind = "text-to-image"\nheight = 32\nwidth = 32\nsteps = 1\n')
     assert vidgen.chain(path)(PROMPT, seed=0, show_progress=False).size == (1, 32, 32)
-    path.write_text("[other]\n")
-    with pytest.raises(RecipeError, match=r"tables \[\[stage\]\]"):
-        vidgen.chain(path)
+    for text in ("[other]\n", '[[stage]]\nkind = "text-to-image"\n[[stages]]\nkind = "image-to-video"\n'):
+        path.write_text(text)
+        with pytest.raises(RecipeError, match=r"tables \[\[stage\]\]"):
+            vidgen.chain(path)
+
+
+def test_what_all_stages_do_is_said_in_the_call_and_what_each_does_in_the_stage():
+    chain = vidgen.chain([{"kind": "text-to-image", "height": 32, "width": 32}])
+    evaluations = [
+        chain(PROMPT, seed=np.int64(0), steps=steps, guidance=1.0, show_progress=False).metadata[
+            "evaluations"
+        ]
+        for steps in (2, 3)
+    ]
+    assert evaluations == [2, 3]
+    for wrong in ({"height": 64}, {"image": "a.png"}, {"seed": "a"}):
+        with pytest.raises(ConfigError, match="stage's own|whole number as seed"):
+            chain(PROMPT, **wrong)
+    with pytest.raises(ConfigError, match="one prompt"):
+        chain(None)
 
 
 @pytest.mark.parametrize(
@@ -119,6 +138,8 @@ def test_chains_are_read_from_files(tmp_path):
         ([{"kind": "text-to-gif"}], "text-to-image"),
         ([{"kind": "text-to-image", "frames": 5}], "makes 1 frame"),
         ([{"kind": "text-to-video", "strength": 0.0}], r"in \(0, 1\]"),
+        ([{"kind": "text-to-video", "height": 0}], "height is at least 1"),
+        ([{"kind": "text-to-video", "frames": -5}], "frames is at least 1"),
         ([{"kind": "text-to-video", "model": "nowhere"}], "nowhere"),
     ],
 )

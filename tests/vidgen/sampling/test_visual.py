@@ -147,6 +147,10 @@ def test_a_batch_takes_one_picture_each(pipe, clip):
         ({"video": "clip", "mask": "clip", "frames": 33}, SizeError, "The video has 17 frames, fewer than"),
         ({"video": "clip", "strength": 0.5, "frames": 33}, SizeError, "fewer than 33x32x32"),
         ({"video": "clip", "extend": "forward", "frames": 1}, SizeError, "leave nothing to make"),
+        ({"given": {"0": "clip"}}, ConfigError, "by frame such as"),
+        ({"given": 3}, ConfigError, "by frame such as"),
+        ({"negative": 3}, ConfigError, "A negative prompt is a string"),
+        ({"seed": 1.5}, ConfigError, "A seed is a whole number"),
         ({"given": {20: "clip"}}, SizeError, "do not fit a video of 17 frames"),
         ({"image": 3}, ConfigError, "not int"),
     ],
@@ -159,6 +163,45 @@ def test_calls_that_make_no_sense_are_refused(pipe, clip, options, error, words)
 
     with pytest.raises(error, match=words):
         pipe(PROMPT, **{**QUICK, **{name: real(value) for name, value in options.items()}})
+
+
+def test_pictures_are_for_all_prompts_of_a_batch_or_for_none(pipe, clip):
+    for images in ([None, clip[:1]], [clip[:1], None]):
+        with pytest.raises(ConfigError, match="for every prompt of a batch, or for none"):
+            pipe([PROMPT, PROMPT], image=images, frames=5, **QUICK)
+
+
+def test_a_video_keeps_its_frame_rate_unless_another_is_asked_for(pipe, clip):
+    fast = Video(clip.numpy(), fps=25)
+    ways = (
+        {"extend": "forward"},
+        {"extend": "backward"},
+        {"loop": True},
+        {"strength": 0.5},
+        {"mask": clip[:1]},
+    )
+    for way in ways:
+        assert pipe(PROMPT, video=fast, frames=17, **way, **QUICK).fps == 25
+        assert pipe(PROMPT, video=fast, frames=17, fps=8, **way, **QUICK).fps == 8
+    assert pipe.connect(fast, fast, PROMPT, frames=17, **QUICK).fps == 25
+    with pytest.raises(ConfigError, match="16 and 25 frames a second; give fps="):
+        pipe.connect(fast, clip, PROMPT, frames=17, **QUICK)
+    with pytest.raises(ConfigError, match="16 and 25 frames a second; give fps="):
+        pipe([PROMPT, PROMPT], video=[fast, clip], strength=0.5, frames=17, **QUICK)
+    assert pipe.connect(fast, clip, PROMPT, frames=17, fps=20, **QUICK).fps == 20
+
+
+def test_what_was_sampled_says_its_seed_and_prompt_and_the_whole_is_written(pipe, clip, tmp_path):
+    old = Video(clip.numpy(), 16, {"seed": 99, "prompt": "another", "source": "camera"})
+    for where in ("forward", "backward"):
+        made = pipe(PROMPT, video=old, extend=where, frames=17, **QUICK)
+        assert (made.metadata["seed"], made.metadata["prompt"]) == (0, PROMPT)
+    made = pipe.connect(old, old, PROMPT, frames=17, output=tmp_path / "both.npy", **QUICK)
+    assert (made.metadata["seed"], made.metadata["prompt"]) == (0, PROMPT)
+    assert Video.open(tmp_path / "both.npy", fps=16) == made
+    for wrong in ({"given": {0: clip[:1]}}, {"image": clip[:1]}):
+        with pytest.raises(ConfigError, match="no further pictures"):
+            pipe.connect(old, old, PROMPT, frames=17, **wrong, **QUICK)
 
 
 def test_padding_and_given_frames_do_not_go_together(pipe, clip):
