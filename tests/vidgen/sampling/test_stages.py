@@ -124,7 +124,7 @@ def test_what_all_stages_do_is_said_in_the_call_and_what_each_does_in_the_stage(
     ]
     assert evaluations == [2, 3]
     for wrong in ({"height": 64}, {"image": "a.png"}, {"seed": "a"}):
-        with pytest.raises(ConfigError, match="stage's own|whole number as seed"):
+        with pytest.raises(ConfigError, match=r"stage's own|whole number as seed"):
             chain(PROMPT, **wrong)
     with pytest.raises(ConfigError, match="one prompt"):
         chain(None)
