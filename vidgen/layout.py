@@ -8,6 +8,7 @@ and ``scheduler_layout`` list the class names that they read. Nothing of such a 
 from __future__ import annotations
 
 import json
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -42,6 +43,8 @@ __all__ = [
 
 INDEX = "model_index.json"
 """What a folder of a whole system holds."""
+BESIDE = ("image_processor", "scheduler", "tokenizer", "tokenizer_2")
+"""Parts of one that are no networks; their classes are read by others."""
 
 
 @config
@@ -194,6 +197,8 @@ def read_scheduler(folder: str | Path) -> PublishedScheduler:
 def check_classes(folder: Path, index: Mapping[str, Any], classes: Mapping[str, Collection[str]]) -> None:
     """Refuse a folder of which a part is missing, or of a class that its layout does not read.
 
+    A part that nobody knows is warned of.
+
     Args:
         folder: Holds ``model_index.json``.
         index: What stands in it: by name of a part its library and class, or two times None.
@@ -206,7 +211,11 @@ def check_classes(folder: Path, index: Mapping[str, Any], classes: Mapping[str, 
     for name, entry in index.items():
         if name.startswith("_") or not isinstance(entry, (list, tuple)) or len(entry) != 2 or not entry[1]:
             continue
-        if (name in classes or name in ("scheduler", "tokenizer")) and not (folder / name).is_dir():
+        if name not in classes and name not in BESIDE:
+            warnings.warn(
+                f"{folder / INDEX}: {name} ({entry[1]}) is not read; what it does is left out.", stacklevel=4
+            )
+        elif not (folder / name).is_dir():
             raise CheckpointError(
                 f"{folder} lacks the folder {name!r} that its {INDEX} names: "
                 "the download is not complete; fetch it again."

@@ -18,7 +18,7 @@ from vidgen.errors import CheckpointError
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["Tensors", "fingerprint", "open_tensors", "read_json"]
+__all__ = ["Tensors", "fingerprint", "open_tensors", "read_json", "variant_of"]
 
 WEIGHTS = ("model.safetensors", "diffusion_pytorch_model.safetensors", "weights.safetensors")
 """Usual names of the one file of weights; other safetensors files beside it are left alone."""
@@ -109,6 +109,13 @@ def safetensors_files(folder: Path) -> list[Path]:
             )
         return files
     return sorted(folder.glob("*.safetensors"))
+
+
+def variant_of(folder: Path) -> str | None:
+    """Return the word in the names of a folder's weights, `fp16` of ``model.fp16.safetensors``, for transformers."""
+    names = [path.name.split(".") for path in folder.glob("model*.safetensors")]
+    words = sorted({parts[1].split("-")[0] for parts in names if len(parts) > 2})
+    return words[0] if words and all(len(parts) > 2 for parts in names) else None
 
 
 def read_header(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from vidgen.checkpoint import digest
 from vidgen.errors import CheckpointError, ConfigError
 from vidgen.hub import only_cached_when_unreachable
 from vidgen.interfaces import TextEncoder
+from vidgen.tensors import variant_of
 from vidgen_text.prompts import first_line
 from vidgen_text.transformers_config import TOKENIZER, TransformersConfig
 
@@ -103,7 +104,7 @@ class TransformersEncoder(TextEncoder):
                 source,
                 config=self.sizes(),
                 dtype=torch.get_default_dtype(),
-                variant=_variant(source),
+                variant=variant_of(Path(source)),
                 output_loading_info=True,
             )
         except CheckpointError:
@@ -139,13 +140,6 @@ def _inside(source: str, folder: str) -> str:
     """Return the named folder inside a source that keeps its parts apart, else the source."""
     inner = Path(source) / folder
     return str(inner) if inner.is_dir() else source
-
-
-def _variant(source: str) -> str | None:
-    """Return the word that stands in the names of a folder's weights (``model.fp16.safetensors``), if none lacks it."""
-    names = [path.name.split(".") for path in Path(source).glob("model*.safetensors")]
-    words = sorted({parts[1].split("-")[0] for parts in names if len(parts) > 2})
-    return words[0] if words and all(len(parts) > 2 for parts in names) else None
 
 
 def _read_tokenizer(name: str, config: TransformersConfig) -> Any:

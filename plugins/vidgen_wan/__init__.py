@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from vidgen.hookspecs import hookimpl
 from vidgen.spec import ComponentSpec
-from vidgen_wan import config, presets
+from vidgen_wan import config, presets, text_and_image_config
 
 __all__ = ["vidgen_components"]
 
@@ -41,7 +41,7 @@ def vidgen_components() -> list[ComponentSpec]:
             kind="text_encoder",
             name="text-and-image",
             target="vidgen_wan.text_and_image:TextAndImage",
-            config=config.TextAndImageConfig,
+            config=text_and_image_config.TextAndImageConfig,
             summary="Any text encoder, with CLIP's encoder of images beside it (Wan 2.1 from an image).",
             presets=presets.TEXT_AND_IMAGE,
         ),

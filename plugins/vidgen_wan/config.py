@@ -13,8 +13,6 @@ from vidgen.contract import (
     DenoiserContract,
     KLAutoencoderConfig,
     LatentSpec,
-    TextEncoderConfig,
-    TextEncoderContract,
     TextSpec,
 )
 from vidgen.layout import LayoutConfig
@@ -38,7 +36,6 @@ from vidgen_wan.fields import (
 __all__ = [
     "MASKS",
     "ExpertsConfig",
-    "TextAndImageConfig",
     "WanAutoencoderConfig",
     "WanConfig",
     "WanLayoutConfig",
@@ -317,63 +314,6 @@ class ExpertsConfig(DenoiserConfig):
 
 SHARED = tuple(name for name in DenoiserConfig().to_dict())
 """What the pair knows of its neighbours and hands to both."""
-
-
-@config
-class TextAndImageConfig(TextEncoderConfig):
-    """Settings of `text-and-image`.
-
-    Attributes:
-        text: The text encoder: a name, or a table with name, preset, weights or config.
-        source: A folder with ``image_encoder`` and ``image_processor``; empty for random weights.
-        pretrained: Load the weights of the encoder of images from there.
-        width: Width of its tokens; this and the next are those of random weights.
-        layers: Its blocks.
-        heads: Its attention heads.
-        hidden: Width inside its perceptrons.
-        side: Pixels of the square that pictures are brought to.
-        patch: Pixels of a token's side.
-        activation: Inside its perceptrons.
-    """
-
-    text: Any = "t5"
-    source: str = ""
-    pretrained: bool = False
-    width: int = 1280
-    layers: int = 32
-    heads: int = 16
-    hidden: int = 5120
-    side: int = 224
-    patch: int = 14
-    activation: Literal["gelu", "quick_gelu"] = "gelu"
-
-    def validate(self) -> None:
-        """Check the ranges and forms."""
-        for name in ("width", "layers", "heads", "hidden", "side", "patch"):
-            require(getattr(self, name) >= 1, f"TextAndImageConfig.{name} must be at least 1.")
-        require(self.layers >= 2, "TextAndImageConfig.layers must be at least 2: the last but one is read.")
-        require(
-            bool(self.source) or not self.pretrained,
-            "TextAndImageConfig.pretrained needs a source: a folder with image_encoder.",
-        )
-        if isinstance(self.text, (Config, Slot)):
-            object.__setattr__(self, "text", Slot.read("text_encoder", self.text).to_dict())
-        require(
-            isinstance(self.text, (str, Mapping)),
-            f"TextAndImageConfig.text is a name, a table or a configuration, not {self.text!r}.",
-        )
-
-    @property
-    def text_slot(self) -> Slot:
-        """The encoder of text."""
-        return Slot.read("text_encoder", self.text)
-
-    def contract(self) -> TextEncoderContract:
-        """Return what the encoder of text declares."""
-        declared = self.text_slot.contract()
-        text = declared.text
-        space = self.space or text.space
-        return TextEncoderContract(text=replace(text, space=space, image_width=self.width))
 
 
 @config

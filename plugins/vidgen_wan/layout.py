@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vidgen.errors import CheckpointError, ConfigError
 from vidgen.layout import (
     INDEX,
     PipelineLayout,
@@ -33,15 +35,6 @@ CLASSES = {
     "text_encoder": ("UMT5EncoderModel",),
     "image_encoder": ("CLIPVisionModel", "CLIPVisionModelWithProjection"),
 }
-IMAGE_ENCODER = {
-    "hidden_size": "width",
-    "num_hidden_layers": "layers",
-    "num_attention_heads": "heads",
-    "intermediate_size": "hidden",
-    "image_size": "side",
-    "patch_size": "patch",
-    "hidden_act": "activation",
-}
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 MAX_TOKENS = 512
 SAMPLING = Sampling(frames=81, height=480, width=832, fps=16.0, steps=50, guidance=5.0)
@@ -56,7 +49,7 @@ class WanLayout(PipelineLayout):
         check_classes(folder, index, CLASSES)
         autoencoder = Slot.read("autoencoder", {"name": "wan-vae", "weights": str(folder / "vae")})
         text = self._text(folder, index)
-        sampler = read_scheduler(folder / "scheduler")
+        sampler = _straight(read_scheduler(folder / "scheduler"), str(folder))
         told = {
             "latent_space": autoencoder.contract().latent.space,
             "text_space": text.contract().text.space,
@@ -70,10 +63,16 @@ class WanLayout(PipelineLayout):
             for name in ("transformer", "transformer_2")
             if _there(index, name)
         ]
-        denoiser = parts[0]
-        if len(parts) == 2:
-            boundary = {"boundary": index["boundary_ratio"]} if index.get("boundary_ratio") else {}
-            config = {"high": parts[0], "low": parts[1], **boundary}
+        if not parts:
+            raise CheckpointError(f"{folder / INDEX} names no transformer; fetch it again.")
+        denoiser, boundary = parts[0], index.get("boundary_ratio")
+        if len(parts) == 2 and boundary is None:
+            warnings.warn(
+                f"{folder / INDEX} says no boundary_ratio, so transformer_2 is never asked and not read.",
+                stacklevel=2,
+            )
+        elif len(parts) == 2:
+            config = {"high": parts[0], "low": parts[1], "boundary": boundary}
             denoiser = {"name": "experts", "config": config}
         return Recipe(autoencoder, Slot.read("denoiser", denoiser), text, sampler.slot, SAMPLING)
 
@@ -92,10 +91,14 @@ class WanLayout(PipelineLayout):
         text = Slot(spec, settings)
         if not _there(index, "image_encoder"):
             return text
-        data = read_json(folder / "image_encoder" / "config.json")
-        sizes = {ours: data[theirs] for theirs, ours in IMAGE_ENCODER.items() if theirs in data}
-        config = {"text": text.to_dict(), "source": str(folder), "pretrained": True, **sizes}
-        return Slot.read("text_encoder", {"name": "text-and-image", "config": config})
+        spec = find("text_encoder", "text-and-image")
+        made = spec.config.from_transformers(  # type: ignore[attr-defined]
+            read_json(folder / "image_encoder" / "config.json"),
+            text=text,
+            source=str(folder),
+            pretrained=True,
+        )
+        return Slot(spec, made)
 
     def write(self, pipe: Pipeline, folder: Path) -> bool:
         """Write a pipeline of Wan's parts, from text or from an image, of one or two experts; False for others."""
@@ -110,6 +113,7 @@ class WanLayout(PipelineLayout):
             return False
         contract = denoiser.config.contract()
         published = PublishedScheduler(pipe.recipe.scheduler, contract.process, contract.prediction)
+        _straight(published, "A published pipeline of Wan")
         index: dict[str, Any] = {
             "_class_name": "WanPipeline",
             "scheduler": ["diffusers", write_scheduler(published, folder / "scheduler")],
@@ -134,6 +138,21 @@ class WanLayout(PipelineLayout):
                 index["image_processor"] = ["transformers", "CLIPImageProcessor"]
         (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
         return True
+
+
+def _straight(sampler: PublishedScheduler, where: str) -> PublishedScheduler:
+    """Return a sampler as it is, if it is one that the pipelines call rightly.
+
+    Raises:
+        ConfigError: For another process than the straight one, and for one that counts time the other way.
+    """
+    if sampler.inverted or sampler.process.family != "rectified-flow":
+        what = "invert_sigmas" if sampler.inverted else f"the process {sampler.process.family}"
+        raise ConfigError(
+            f"{where}: Wan cannot be sampled with {what}; take a sampler of straight paths, "
+            "such as FlowMatchEulerDiscreteScheduler or UniPCMultistepScheduler with use_flow_sigmas."
+        )
+    return sampler
 
 
 def _there(index: Mapping[str, Any], name: str) -> bool:

@@ -6,11 +6,11 @@ from vidgen_wan.config import (
     MEAN,
     STD,
     ExpertsConfig,
-    TextAndImageConfig,
     WanAutoencoderConfig,
     WanConfig,
     WanLayoutConfig,
 )
+from vidgen_wan.text_and_image_config import TextAndImageConfig
 
 __all__ = ["EXPERTS", "LAYOUT", "TEXT_AND_IMAGE", "WAN", "WAN_VAE"]
 

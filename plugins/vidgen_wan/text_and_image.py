@@ -14,7 +14,8 @@ from vidgen.errors import CheckpointError
 from vidgen.interfaces import TextEmbedding, TextEncoder
 from vidgen.recipe import Slot
 from vidgen.sampling.assembly import Place, make
-from vidgen_wan.config import TextAndImageConfig
+from vidgen.tensors import variant_of
+from vidgen_wan.text_and_image_config import ENCODER, PROCESSOR, TEXT, TextAndImageConfig
 
 __all__ = ["TextAndImage"]
 
@@ -37,6 +38,7 @@ class TextAndImage(TextEncoder):
         super().__init__(self_config)
         self.words: TextEncoder = make(slot, Place(dtype=torch.get_default_dtype()))
         self.images = _vision(config)
+        self.processor = _processor(config)
         if config.pretrained:
             self.origin = config.source
             # What is saved from here on has weights of its own.
@@ -53,50 +55,75 @@ class TextAndImage(TextEncoder):
         pictures = rearrange(images, "b n c h w -> (b n) h w c")
         pixels = ((pictures.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).cpu().numpy()
         weight = next(self.images.parameters())
-        values = self._processor()(images=list(pixels), return_tensors="pt").pixel_values
+        values = self.processor(images=list(pixels), return_tensors="pt").pixel_values
         states = self.images(values.to(weight), output_hidden_states=True).hidden_states[-2]
         return rearrange(states, "(b n) l d -> b (n l) d", b=count)
 
+    def save_files(self, folder: Path) -> None:
+        """Write what prepares pictures, and what the encoder of text has beside its tensors."""
+        if self.config.source:
+            self.processor.save_pretrained(folder / PROCESSOR)
+        if hasattr(self.words, "save_files"):
+            (folder / TEXT).mkdir()
+            self.words.save_files(folder / TEXT)
+
     def save_images(self, folder: Path) -> None:
         """Write ``image_encoder`` and ``image_processor`` into a folder as transformers does."""
-        self.images.save_pretrained(folder / "image_encoder")  # type: ignore[operator]
-        self._processor().save_pretrained(folder / "image_processor")
+        self.images.save_pretrained(folder / ENCODER)  # type: ignore[operator]
+        self.processor.save_pretrained(folder / PROCESSOR)
 
-    def _processor(self) -> Any:
-        """Return what sizes and colours pictures as CLIP was trained on."""
-        import transformers
 
-        folder = Path(self.config.source) / "image_processor"
-        if folder.is_dir():
-            return transformers.CLIPImageProcessor.from_pretrained(folder)
-        side = self.config.side
+def _processor(config: TextAndImageConfig) -> Any:
+    """Return what sizes and colours pictures as CLIP was trained on."""
+    import transformers
+
+    folder = Path(config.source) / PROCESSOR
+    if not config.source or not folder.is_dir():
+        side = config.side
         return transformers.CLIPImageProcessor(
             size={"shortest_edge": side}, crop_size={"height": side, "width": side}
         )
+    try:
+        return transformers.CLIPImageProcessor.from_pretrained(folder)
+    except Exception as problem:  # from OSError to TypeError, by what is missing or misfit
+        raise _unread(folder, problem) from problem
 
 
 def _vision(config: TextAndImageConfig) -> nn.Module:
+    """Return the encoder of pictures, with random weights or with those of the source."""
     import transformers
 
+    sizes = transformers.CLIPVisionConfig(
+        hidden_size=config.width,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        intermediate_size=config.hidden,
+        image_size=config.side,
+        patch_size=config.patch,
+        hidden_act=config.activation,
+        layer_norm_eps=config.norm_eps,
+    )
     if not config.pretrained:
-        sizes = transformers.CLIPVisionConfig(
-            hidden_size=config.width,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            intermediate_size=config.hidden,
-            image_size=config.side,
-            patch_size=config.patch,
-            hidden_act=config.activation,
-        )
         module: nn.Module = transformers.CLIPVisionModel(sizes)
         return module
-    folder = Path(config.source) / "image_encoder"
+    folder = Path(config.source) / ENCODER
     try:
-        loaded: nn.Module = transformers.CLIPVisionModel.from_pretrained(
-            folder, dtype=torch.get_default_dtype()
+        loaded, loading = transformers.CLIPVisionModel.from_pretrained(
+            folder,
+            config=sizes,
+            dtype=torch.get_default_dtype(),
+            variant=variant_of(folder),
+            output_loading_info=True,
         )
-    except (OSError, ValueError, RuntimeError) as problem:
-        raise CheckpointError(
-            f"The encoder of images in {folder} cannot be read: {str(problem).splitlines()[0]}"
-        ) from problem
-    return loaded
+    except Exception as problem:  # from OSError to SafetensorError, by what is missing or misfit
+        raise _unread(folder, problem) from problem
+    if loading["missing_keys"]:
+        missing = sorted(loading["missing_keys"])[0]
+        raise CheckpointError(f"The weights in {folder} lack {missing}; fetch them again.")
+    whole: nn.Module = loaded
+    return whole
+
+
+def _unread(folder: Path, problem: Exception) -> CheckpointError:
+    first = (str(problem).strip() or type(problem).__name__).splitlines()[0].rstrip(".")
+    return CheckpointError(f"{folder} cannot be read ({first}); fetch it again.")

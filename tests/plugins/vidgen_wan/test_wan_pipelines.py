@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 import vidgen
 from vidgen.errors import CheckpointError, ConfigError, UnknownNameError
@@ -115,18 +116,54 @@ def test_two_experts(sampler, tmp_path):
     torch.testing.assert_close(made, reference, atol=1e-4, rtol=0)
 
 
+def test_without_a_boundary_the_second_is_never_asked(tmp_path):
+    theirs = diffusers.WanPipeline(**parts(), transformer_2=wan(), scheduler=next(samplers()))
+    with pytest.warns(UserWarning, match="no boundary_ratio, so transformer_2 is never asked"):
+        reference, made, pipe = videos(theirs, tmp_path)
+    assert pipe.recipe.denoiser.spec.name == "wan"
+    torch.testing.assert_close(made, reference, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "what"),
+    [
+        (diffusers.FlowMatchEulerDiscreteScheduler(invert_sigmas=True), "invert_sigmas"),
+        (diffusers.EulerDiscreteScheduler(), "vp-linear"),
+    ],
+    ids=["inverted", "of a table"],
+)
+def test_a_sampler_that_cannot_be_wans_is_refused(sampler, what, copy):
+    sampler.save_pretrained(copy / "scheduler")
+    with pytest.raises(ConfigError, match=rf"cannot be sampled with .*{what}"):
+        vidgen.load(copy)
+
+
+def test_a_part_that_nobody_reads_is_warned_of(copy):
+    edit(copy / "model_index.json", upsampler=["diffusers", "Novel"])
+    with pytest.warns(UserWarning, match=r"upsampler \(Novel\) is not read"):
+        vidgen.load(copy)
+
+
+def test_a_folder_without_a_transformer_is_refused(copy):
+    edit(copy / "model_index.json", transformer=[None, None])
+    with pytest.raises(CheckpointError, match="names no transformer"):
+        vidgen.load(copy)
+
+
 def picture():
     return Image.fromarray((np.random.default_rng(0).random((16, 16, 3)) * 255).astype("uint8"))
 
 
-def from_image(*, tokens):
+def from_image(*, tokens, eps=1e-5, mean=0.5):
     changes, extra = {"in_channels": 36, "out_channels": 16}, {}
     if tokens:
         sizes = {"hidden_size": 4, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 16}
-        vision = transformers.CLIPVisionConfig(**sizes, projection_dim=4, image_size=32, patch_size=16)
+        vision = transformers.CLIPVisionConfig(
+            **sizes, projection_dim=4, image_size=32, patch_size=16, layer_norm_eps=eps
+        )
         extra = {
             "image_encoder": transformers.CLIPVisionModel(vision).eval(),
-            "image_processor": transformers.CLIPImageProcessor(size=32, crop_size=32),
+            "image_processor": transformers.CLIPImageProcessor(size=32, crop_size=32, image_mean=[mean] * 3),
         }
         changes |= {"image_dim": 4, "added_kv_proj_dim": 24}
     sampler = diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0)
@@ -142,6 +179,41 @@ def test_from_an_image(tokens, tmp_path):
     again = vidgen.load(tmp_path / "ours")
     options = {"image": image, "frames": 5, "steps": 2, "seed": 1, **CALL}
     assert np.array_equal(again(PROMPT, **options).numpy(), pipe(PROMPT, **options).numpy())
+
+
+def test_a_saved_pipeline_needs_nothing_of_the_folder_that_it_came_from(tmp_path):
+    theirs = from_image(tokens=True, eps=1e-2, mean=0.3)
+    theirs.save_pretrained(tmp_path / "theirs", variant="fp16")
+    pipe = vidgen.load(tmp_path / "theirs")
+    options = {"image": picture(), "frames": 5, "steps": 2, "seed": 1, **CALL}
+    made = pipe(PROMPT, **options).numpy()
+    pipe.save(tmp_path / "ours")
+    shutil.rmtree(tmp_path / "theirs")
+    again = vidgen.load(tmp_path / "ours")
+    assert again.text_encoder.config.norm_eps == 1e-2
+    assert np.array_equal(again(PROMPT, **options).numpy(), made)
+
+
+def test_an_encoder_of_images_is_read_strictly(tmp_path):
+    from_image(tokens=True).save_pretrained(tmp_path)
+    path = tmp_path / "image_encoder" / "model.safetensors"
+    whole, tensors = path.read_bytes(), load_file(path)
+    lacking = next(name for name in tensors if "layers.0.mlp.fc1.weight" in name)
+    save_file(
+        {name: one for name, one in tensors.items() if name != lacking}, path, metadata={"format": "pt"}
+    )
+    with pytest.raises(CheckpointError, match=r"image_encoder lack .*layers\.0\.mlp\.fc1\.weight"):
+        vidgen.load(tmp_path)
+    path.write_bytes(whole[:-50])
+    with pytest.raises(CheckpointError, match="image_encoder cannot be read"):
+        vidgen.load(tmp_path)
+    path.write_bytes(whole)
+    (tmp_path / "image_processor" / "preprocessor_config.json").write_text("{")
+    with pytest.raises(CheckpointError, match="image_processor cannot be read"):
+        vidgen.load(tmp_path)
+    shutil.rmtree(tmp_path / "image_processor")
+    with pytest.raises(CheckpointError, match="lacks the folder 'image_processor'"):
+        vidgen.load(tmp_path)
 
 
 def same_to_diffusers(theirs, folder, *arguments, **options):
