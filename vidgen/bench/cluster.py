@@ -15,12 +15,12 @@ import sys
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from vidgen.bench.engine import Finished, LocalEngine, parts_of
+from vidgen.bench.engine import Finished, LocalEngine, affordable, parts_of
 from vidgen.bench.machine import commit, load, machine, versions
 from vidgen.bench.plan import Job
 from vidgen.bench.store import now
@@ -80,7 +80,7 @@ class RayEngine:
 
     def run(
         self, jobs: Iterable[Job], may_begin: Callable[[Sequence[Job]], bool] = lambda _: True
-    ) -> Iterator[Finished]:
+    ) -> Generator[Finished]:
         """Yield rows as they are done; whatever runs when the caller stops listening is ended.
 
         Args:
@@ -200,10 +200,14 @@ class _Crew:
         """Give every worker as much as it may have."""
         for hand in self.hands:
             while hand.ready and (heat := self._pick(hand)):
-                if not self.may_begin(heat.jobs):
+                some = affordable(heat.jobs, self.may_begin)
+                if not some:
                     self.waiting, self.over = [], True
                     return
-                self.waiting.remove(heat)
+                rest = heat.jobs[len(some) :]
+                at = self.waiting.index(heat)
+                self.waiting[at : at + 1] = [replace(heat, jobs=rest)] if rest else []
+                heat.jobs = some
                 hand.heats.append(heat)
                 heat.started = now()
                 if heat.group:

@@ -15,10 +15,10 @@ import signal
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
@@ -27,10 +27,13 @@ from vidgen.bench.plan import Job
 from vidgen.bench.store import now
 from vidgen.bench.worker import PAUSED, Outcome, Task, work_off
 
-__all__ = ["Finished", "LocalEngine", "parts_of"]
+__all__ = ["Finished", "LocalEngine", "affordable", "parts_of"]
 
 WARM, PARTS = "vidgen.bench.warm", "VIDGEN_BENCH_PARTS"
 """What the fork server loads, and the variable that tells it of parts; naming the module would import torch here."""
+
+LONGEST = 86400.0
+"""Seconds to wait at a time: a system call takes no number of weeks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,12 @@ def parts_of(jobs: Sequence[Job]) -> list[tuple[str, str]]:
     """Return the suites and parts that jobs name, as kind and address, each once."""
     suites = (("suite", job.suite) for job in jobs)
     return list(dict.fromkeys([*suites, *(pair for job in jobs for pair in job.parts.items() if pair[1])]))
+
+
+def affordable(jobs: Sequence[Job], may_begin: Callable[[Sequence[Job]], bool]) -> list[Job]:
+    """Return as many of the first jobs as may begin together."""
+    counts = range(len(jobs), 0, -1)
+    return next((list(jobs[:count]) for count in counts if may_begin(jobs[:count])), [])
 
 
 @dataclass(eq=False, slots=True)
@@ -72,6 +81,13 @@ class _Arm:
     def rest(self) -> None:
         """End its turn."""
         self.spent, self.began = self.seconds(), None
+
+    def end(self) -> None:
+        """End its process and all that this one started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()  # one that has no group of its own yet
+        self.process.join()
 
 
 @dataclass(eq=False, slots=True)
@@ -139,11 +155,17 @@ class LocalEngine:
     def warm_up(self, parts: Iterable[tuple[str, str]]) -> None:
         """Start the fork server with the code of parts loaded; one that runs already stays as it is."""
         os.environ[PARTS] = json.dumps(list(parts))
-        forkserver.ensure_running()
+        resource_tracker.ensure_running()  # which unblocks what it finds blocked
+        # Ctrl-C is ours: the server, and what it forks, inherits that it is blocked.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            forkserver.ensure_running()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def run(
         self, jobs: Iterable[Job], may_begin: Callable[[Sequence[Job]], bool] = lambda _: True
-    ) -> Iterator[Finished]:
+    ) -> Generator[Finished]:
         """Yield rows as they are done; whatever runs when the caller stops listening is ended.
 
         Args:
@@ -171,21 +193,25 @@ class LocalEngine:
             while waiting or heats:
                 heats = [heat for heat in heats if heat.now is not None]
                 while waiting and len(heats) < slots:
-                    if not may_begin(waiting[0]):
+                    asked = waiting.popleft()
+                    some = affordable(asked, may_begin)
+                    if not some:
                         waiting.clear()
                         break
-                    some = waiting.popleft()
+                    if rest := asked[len(some) :]:
+                        waiting.appendleft(rest)
                     # A row of its own order of turns: the same jobs take the same turns whenever they run.
-                    heat = _Heat([self._start(job, logs) for job in some], random.Random(some[0].key))
+                    heat = _Heat([], random.Random(some[0].key))
                     heats.append(heat)
+                    for job in some:
+                        heat.arms.append(self._start(job, logs))
                     self._pass_on(heat)
                 if heats:
                     yield from self._listen(heats)
         finally:
             for heat in heats:
                 for arm in heat.arms:
-                    arm.process.kill()
-                    arm.process.join()
+                    arm.end()
 
     def _start(self, job: Job, logs: Path) -> _Arm:
         settings = {name: value for name, value in job.settings.items() if name not in ("device", "dtype")}
@@ -223,8 +249,12 @@ class LocalEngine:
         """Wait until a row says something, dies or has had its time; pass the turns on."""
         running = {heat.now: heat for heat in heats if heat.now is not None}
         left = min(self.timeout - arm.seconds() for arm in running)
-        wait([arm.channel for arm in running], timeout=max(0.0, left))
+        heard = [one for arm in running for one in (arm.channel, arm.process.sentinel)]
+        ready = wait(heard, timeout=min(max(0.0, left), LONGEST))
         for arm, heat in running.items():
+            dead = arm.process.sentinel in ready
+            if dead:
+                arm.end()  # else what it started keeps the channel open
             if arm.channel.poll():
                 try:
                     said = arm.channel.recv()
@@ -236,12 +266,13 @@ class LocalEngine:
                         self._pass_on(heat)
                         continue
                     arm.outcome = said
+            elif dead:
+                arm.outcome = self._died(arm)
             elif arm.seconds() >= self.timeout:
                 arm.outcome = Outcome(status="timeout", reason=f"It had its turn for {self.timeout:g} s.")
             if arm.outcome is not None:
                 arm.rest()
-                arm.process.kill()  # what has answered has nothing left to do
-                arm.process.join()
+                arm.end()  # what has answered has nothing left to do
                 arm.channel.close()
                 heat.leave(arm)
                 yield Finished(arm.job, arm.outcome, arm.started, arm.spent, arm.load)

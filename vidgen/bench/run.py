@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +17,7 @@ from vidgen.bench.locks import locked
 from vidgen.bench.machine import commit, load, machine, versions
 from vidgen.bench.plan import Job, Plan, expected_seconds, read_span
 from vidgen.bench.store import Row, RowStatus, Store
+from vidgen.bench.worker import reason_of
 from vidgen.errors import ResultsError
 from vidgen.progress import progress
 
@@ -26,7 +29,7 @@ MayBegin = Callable[[Sequence[Job]], bool]
 class Engine(Protocol):
     """What works jobs off: on this machine, or on several."""
 
-    def run(self, jobs: Iterable[Job], may_begin: MayBegin) -> Iterator[Finished]:
+    def run(self, jobs: Iterable[Job], may_begin: MayBegin) -> Generator[Finished]:
         """Yield rows as they are done, in any order; begin none once `may_begin` says no."""
         ...
 
@@ -108,19 +111,16 @@ def run_plan(
     Raises:
         ResultsError: When the file is none of results, or another run writes it.
     """
-    path, begun = Path(path), time.monotonic()
+    # Links lead to one file, which one run at a time writes.
+    path, begun = Path(os.path.realpath(path)), time.monotonic()
     jobs = plan.jobs() if jobs is None else jobs
     with Store(path) as store, _alone(path):
         store.add_plan(plan.to_dict())
         there = store.statuses()
-        if retry:
-            again = [job.key for job in jobs if there.get(job.key) in retry]
-            store.forget(again)
-            there = {key: status for key, status in there.items() if key not in set(again)}
-        missing = [job for job in jobs if job.key not in there]
+        missing = [job for job in jobs if there.get(job.key) in (None, *retry)]
         around: dict[str, Any] = {"machine": machine(), "versions": versions(), "git_commit": commit()}
         settled = [job for job in missing if job.status != "ok"]
-        store.add(
+        rows = [
             Row(
                 key=job.key,
                 suite=job.suite,
@@ -134,15 +134,16 @@ def run_plan(
                 **around,
             )
             for job in settled
-        )
+        ]
+        store.add(rows, replace=True)
         made: Counter[str] = Counter(job.status for job in settled)
         todo, measured = [job for job in missing if job.status == "ok"], 0.0
         if todo:
             chosen = engine or ENGINES[plan.run.engine](plan, path)
-            with progress("measuring", len(todo), show=show) as advance:
-                for done in chosen.run(todo, _within(plan, begun, store)):
-                    store.add([_row(done, around)])
-                    made[done.outcome.status] += 1
+            run = chosen.run(todo, _within(plan, begun, store))
+            with progress("measuring", len(todo), show=show) as advance, contextlib.closing(run):
+                for done in run:
+                    made[_write(store, _row(done, around))] += 1
                     measured += done.seconds
                     advance(1, **{name: count for name, count in made.items() if name != "incompatible"})
     left = len(missing) - made.total()
@@ -167,6 +168,18 @@ def _row(done: Finished, around: Mapping[str, Any]) -> Row:
         artefacts=outcome.artefacts,
         **{**around, "machine": {**around["machine"], **outcome.machine}},
     )
+
+
+def _write(store: Store, row: Row) -> RowStatus:
+    """Write a row in the place of an older one; what SQLite does not take of it becomes an error. Return its status."""
+    try:
+        store.add([row], replace=True)
+    except ResultsError:  # of the file, not of the row
+        raise
+    except (sqlite3.Error, ValueError, OverflowError) as problem:
+        row = replace(row, status="error", reason=reason_of(problem), measures=(), artefacts=())
+        store.add([row], replace=True)
+    return row.status
 
 
 def _within(plan: Plan, begun: float, store: Store) -> MayBegin:

@@ -102,8 +102,11 @@ class Work:
             mean: Take the mean of samples, with a 95 % interval by their standard error.
 
         Raises:
-            ResultsError: For a name that is taken, and for a value that is not finite.
+            ResultsError: For a name that is taken, for a value or an end that is not finite, and for what is no text.
         """
+        _check_texts(name=name, unit=unit)
+        if better not in ("less", "more", ""):
+            raise ResultsError(f"better is 'less', 'more' or '', not {better!r}.")
         if name in self.measures:
             raise ResultsError(f"The suite measures {name!r} twice; name each figure once.")
         samples = [float(one) for one in found] if isinstance(found, Sequence) else []
@@ -115,14 +118,22 @@ class Work:
                 low, high = _interval(samples) if mean else _spread(samples)
         else:
             value = float(found)
-        for one in (value, *samples):
+        low, high = (None if end is None else float(end) for end in (low, high))
+        for one in (value, *samples, *(end for end in (low, high) if end is not None)):
             if not math.isfinite(one):
                 raise ResultsError(f"{name} came out as {one}: NaN or infinite values.")
         self.measures[name] = Measure(name, value, unit, better, low, high, tuple(samples))
 
     def keep(self, name: str, mime: str, data: bytes) -> None:
-        """Keep a file, such as a video, with the row."""
-        self.artefacts[name] = Artefact(name, mime, data)
+        """Keep a file, such as a video, with the row.
+
+        Raises:
+            ResultsError: For what are no bytes, and for what is no text.
+        """
+        _check_texts(name=name, mime=mime)
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise ResultsError(f"{name} keeps bytes, not {type(data).__name__}.")
+        self.artefacts[name] = Artefact(name, mime, bytes(data))
 
     @contextlib.contextmanager
     def sharing(self, what: str, kinds: Sequence[str], *settings: Any) -> Iterator[Path]:
@@ -138,6 +149,15 @@ class Work:
         self.shared.mkdir(parents=True, exist_ok=True)
         with locked(self.shared / f"{name}.lock"):
             yield self.shared / name
+
+
+def _check_texts(**texts: str) -> None:
+    """Refuse what a file of results cannot hold as text."""
+    for field, text in texts.items():
+        try:
+            text.encode()
+        except (AttributeError, UnicodeError):
+            raise ResultsError(f"{field} is a text in UTF-8, not {text!r}.") from None
 
 
 def _spread(samples: Sequence[float]) -> tuple[float, float]:

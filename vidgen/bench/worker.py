@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from multiprocessing import connection, parent_process
+from multiprocessing import connection, current_process, parent_process
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +64,14 @@ class Outcome:
 
 def work_off(task: Task, channel: connection.Connection) -> None:
     """Run a task and send its outcome: the main function of a worker's process."""
-    _die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's, which ends us
-    _print_to(task.log)
+    os.setsid()  # what we start is ended with us, as one group
+    _die_with_parent()
+    current_process().daemon = False  # so that a suite may have workers
+    try:
+        _print_to(task.log)
+    except FileNotFoundError:  # the run is over already
+        os._exit(1)
     _be_the_first_to_go()
 
     def pause() -> None:
@@ -128,19 +133,19 @@ def status_of(problem: BaseException) -> RowStatus:
 
 def reason_of(problem: BaseException) -> str:
     """Return an exception in one line, with its kind where its text alone says too little."""
-    text = " ".join(str(problem).split())
+    text = " ".join(str(problem).split()).encode("utf-8", "backslashreplace").decode()
     known = isinstance(problem, VidgenError) and text
     return (text if known else f"{type(problem).__name__}: {text}")[:500]
 
 
 def _die_with_parent() -> None:
-    """End when the process that reads our answer does, even by kill -9."""
+    """End, with all that we started, when the process that reads our answer does, even by kill -9."""
     parent = parent_process()
     assert parent is not None
 
     def watch() -> None:
         connection.wait([parent.sentinel])
-        os._exit(1)
+        os.killpg(0, signal.SIGKILL)
 
     threading.Thread(target=watch, daemon=True).start()
 

@@ -53,6 +53,31 @@ class Faulty(Suite):
     def nan(self, work):
         work.add("loss", float("nan"))
 
+    def worse(self, work):
+        work.add("loss", 1.0, "s", "lower")
+
+    def unnamed(self, work):
+        work.keep(None, "text/plain", b"")
+
+    def endless(self, work):
+        work.add("loss", 1.0, low=float("-inf"))
+
+    def odd(self, work):
+        raise ValueError("no " + chr(0xDCE9))
+
+    def orphans(self, work):
+        if os.fork() == 0:
+            time.sleep(30)
+        os._exit(3)
+
+    def starts(self, work):
+        import multiprocessing, subprocess
+        helper = multiprocessing.Process(target=time.sleep, args=(0,))
+        helper.start()
+        helper.join()
+        work.add("helper", helper.exitcode)
+        work.add("child", subprocess.Popen(["sleep", "60"]).pid)
+
     def raises(self, work):
         raise ValueError("no good")
 
@@ -110,12 +135,18 @@ def stranger(tmp_path_factory) -> Path:
 def start(stranger, tmp_path):
     """Begin ``vidgen bench`` with the suite in a process of its own; returns it."""
 
-    def begin(*words: object, **more: str) -> subprocess.Popen:
+    def begin(*words: object, start_new_session: bool = False, **more: str) -> subprocess.Popen:
         paths = os.pathsep.join([str(stranger), *filter(None, [more.pop("path", "")])])
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": paths, **more}
         command = [sys.executable, "-m", "vidgen", "bench", *map(str, words)]
         return subprocess.Popen(
-            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command,
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=start_new_session,
         )
 
     return begin

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import sqlite3
@@ -14,7 +15,12 @@ from pathlib import Path
 import pytest
 
 from tests.stranger import install
-from vidgen.bench.store import Store
+from vidgen.bench.engine import Finished, affordable
+from vidgen.bench.plan import Plan
+from vidgen.bench.run import run_plan
+from vidgen.bench.store import Measure, Store
+from vidgen.bench.worker import Outcome
+from vidgen.errors import ResultsError
 
 FAULTS = {
     "crash": ("error", "SIGSEGV. It last said: about to crash"),
@@ -23,6 +29,11 @@ FAULTS = {
     "hangs": ("timeout", "6 s"),
     "nan": ("error", "loss came out as nan"),
     "raises": ("error", "ValueError: no good"),
+    "worse": ("error", "better is 'less', 'more' or ''"),
+    "unnamed": ("error", "name is a text"),
+    "endless": ("error", "loss came out as -inf"),
+    "odd": ("error", "ValueError: no \\udce9"),
+    "orphans": ("error", "exit code 3"),
     "misfits": ("incompatible", "too large"),
     "greedy": ("oom", "MemoryError"),
 }
@@ -92,6 +103,84 @@ def test_a_second_run_finds_all_done_and_failures_can_be_tried_again(bench, tmp_
     assert rows(tmp_path / "r.db") == before
     assert "2 ok; 0 were there" in bench(*plan, "--retry", "ok")
     assert rows(tmp_path / "r.db") != before
+
+
+class Told:
+    """An engine that answers what it is told."""
+
+    def __init__(self, answer):
+        self.answer = answer
+
+    def run(self, jobs, may_begin):
+        for job in jobs:
+            if outcome := self.answer(job):
+                yield Finished(job, outcome, "2026-01-01T00:00:00.000Z", 1.0, 0.0)
+
+
+PLAN = Plan(autoencoder=("sora-vae/tiny",), denoiser=("sora-dit/tiny",), text_encoder=("words/tiny",),
+            scheduler=("euler", "heun"))  # fmt: skip
+
+
+def test_a_row_that_cannot_be_written_is_a_row_and_the_others_go_on(tmp_path):
+    def answer(job):
+        same = Measure("a", 1.0)
+        return Outcome(status="ok", measures=(same, same) if job.parts["scheduler"] == "euler" else (same,))
+
+    assert run_plan(PLAN, tmp_path / "r.db", engine=Told(answer)).made == {"error": 1, "ok": 1}
+    made = {row.parts["scheduler"]: row for row in rows(tmp_path / "r.db")}
+    assert "UNIQUE" in made["euler"].reason
+    assert made["heun"].status == "ok"
+
+
+def test_a_row_that_is_tried_again_stays_until_the_new_one_is_there(tmp_path):
+    path = tmp_path / "r.db"
+    fine = Outcome(status="ok", measures=(Measure("a", 1.0),))
+    run_plan(PLAN, path, engine=Told(lambda _: fine))
+    before = rows(path)
+    summary = run_plan(PLAN, path, engine=Told(lambda _: None), retry=["ok"])
+    assert (summary.left, rows(path)) == (2, before)
+    run_plan(PLAN, path, engine=Told(lambda _: Outcome(status="error", reason="no")), retry=["ok"])
+    assert [(row.status, row.measures) for row in rows(path)] == [("error", ())] * 2
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="files are not locked there")
+def test_a_link_leads_to_the_same_file(tmp_path):
+    (tmp_path / "link.db").symlink_to(tmp_path / "r.db")
+
+    def again(_):
+        with pytest.raises(ResultsError, match="Another run"):
+            run_plan(PLAN, tmp_path / "link.db", engine=Told(lambda _: None))
+
+    assert run_plan(PLAN, tmp_path / "r.db", engine=Told(again)).left == 2
+
+
+def test_as_many_rows_take_turns_as_the_time_allows(tmp_path):
+    guess = PLAN.jobs()[0].guess
+    assert len(affordable(PLAN.jobs(), lambda jobs: sum(job.guess for job in jobs) <= guess)) == 1
+    assert affordable(PLAN.jobs(), lambda _: False) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_what_a_row_starts_ends_with_it(bench, tmp_path):
+    bench("--suite", "faulty", "--out", "r.db", "--scheduler", "euler", "--set", 'faulty.faults=["starts"]')
+    (row,) = rows(tmp_path / "r.db")
+    assert row.reason == ""
+    found = {one.name: one.value for one in row.measures}
+    assert found["helper"] == 0
+    wait_for(lambda: not alive(int(found["child"])), seconds=10)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_ctrl_c_is_one_line_while_the_code_is_loaded(start, tmp_path):
+    process = start(
+        "--suite", "faulty", "--out", "r.db", "--set", "faulty.seconds=60", start_new_session=True
+    )
+    wait_for(lambda: planned(tmp_path / "r.db") and offspring(process.pid))
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "stopped" in said
+    assert "Traceback" not in said
 
 
 def test_no_row_is_begun_beyond_the_time(bench, tmp_path):

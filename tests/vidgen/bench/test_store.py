@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import os
 import sqlite3
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from threading import Barrier
 
 import pytest
@@ -98,6 +101,105 @@ def test_other_files_are_refused(tmp_path):
     foreign.commit()
     with pytest.raises(ResultsError, match="take another file"):
         Store(tmp_path / "foreign.db")
+
+
+def test_a_foreign_file_of_the_same_version_stays_as_it_is(tmp_path):
+    path = tmp_path / "foreign.db"
+    with closing(sqlite3.connect(path)) as foreign:
+        foreign.executescript(f'CREATE TABLE "row" (x); PRAGMA user_version={SCHEMA_VERSION}')
+    before = path.read_bytes()
+    for create in (True, False):
+        with pytest.raises(ResultsError, match="lacks their tables"):
+            Store(path, create=create)
+    assert path.read_bytes() == before
+
+
+def test_a_reader_changes_nothing(tmp_path):
+    path = tmp_path / "r.db"
+    path.touch()
+    with pytest.raises(ResultsError, match="no file of results"):
+        Store(path, create=False)
+    assert path.read_bytes() == b""
+    with Store(path) as store:
+        store.add([ROW])
+    before = path.read_bytes()
+    with Store(path, create=False) as store:
+        assert store.rows(artefacts=True) == [ROW]
+        with pytest.raises(ResultsError, match="readonly"):
+            store.forget(["k"])
+    assert path.read_bytes() == before
+    assert [one.name for one in tmp_path.iterdir()] == ["r.db"]
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_file_that_nobody_can_write_is_read(tmp_path):
+    folder = tmp_path / "kept"
+    with Store(folder / "r.db") as store:
+        store.add([ROW])
+    (folder / "r.db").chmod(0o400)
+    folder.chmod(0o500)
+    try:
+        with Store(folder / "r.db", create=False) as store:
+            assert store.rows(artefacts=True) == [ROW]
+    finally:
+        folder.chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE \"row\" SET recipe = '{'",
+        'UPDATE "row" SET settings = 3',
+        "UPDATE \"row\" SET seconds = 'long'",
+        "UPDATE \"row\" SET reason = x'ff'",
+        "UPDATE \"row\" SET machine = '[1]'",
+        "UPDATE measure SET value = 'high'",
+        "UPDATE measure SET low = x'00'",
+        "UPDATE measure SET samples = '[null]'",
+    ],
+)
+def test_damaged_rows_are_said_in_one_line(tmp_path, damage):
+    with Store(tmp_path / "r.db") as store:
+        store.add([ROW])
+        store.database.execute(damage)
+    with Store(tmp_path / "r.db", create=False) as store, pytest.raises(ResultsError, match="is damaged"):
+        store.rows()
+
+
+def test_damaged_pages_are_said_in_one_line(tmp_path):
+    with Store(tmp_path / "r.db") as store:
+        store.add([ROW])
+    whole = (tmp_path / "r.db").read_bytes()
+    (tmp_path / "r.db").write_bytes(whole[:4096] + b"\xff" * (len(whole) - 4096))
+    with pytest.raises(ResultsError, match="damaged"), Store(tmp_path / "r.db", create=False) as store:
+        store.rows()
+
+
+def test_a_full_disk_is_said_in_one_line(tmp_path):
+    large = replace(ROW, artefacts=(Artefact("a", "b", b"x" * 1_000_000),))
+    with Store(tmp_path / "r.db") as store:
+        store.database.execute("PRAGMA max_page_count=20")
+        with pytest.raises(ResultsError, match="cannot be written: database or disk is full"):
+            store.add([large])
+        assert store.rows() == []
+
+
+def test_a_row_is_replaced_whole(tmp_path):
+    with Store(tmp_path / "r.db") as store:
+        store.add([ROW])
+        new = replace(ROW, measures=(), artefacts=(), reason="caf\udce9")
+        store.add([new], replace=True)
+        assert store.rows(artefacts=True) == [replace(new, reason="caf\\udce9")]
+
+
+def test_names_that_mean_something_to_sqlite_are_files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in (":memory:", "file:x.db", "a?b#c%20.db"):
+        with Store(name) as store:
+            store.add([ROW])
+        with Store(name, create=False) as store:
+            assert store.statuses() == {"k": "ok"}
+        assert (tmp_path / name).is_file()
 
 
 def test_a_digest_depends_on_the_data_alone():

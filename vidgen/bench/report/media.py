@@ -47,9 +47,9 @@ def read_videos(store: Store, rows: Sequence[Row], most: int) -> tuple[list[Vide
     """
     owners = {row.key: row for row in rows}
     marks = ", ".join("?" * len(SHOWN))
-    listed = store.database.execute(
+    listed = store.read(
         f"SELECT key, name, length(data) FROM artefact WHERE mime IN ({marks}) ORDER BY rowid", SHOWN
-    ).fetchall()
+    )
     prompts: dict[str, list[tuple[str, int]]] = {}
     for key, name, size in listed:
         if key in owners:
@@ -64,9 +64,9 @@ def read_videos(store: Store, rows: Sequence[Row], most: int) -> tuple[list[Vide
             if size > room:
                 continue
             room -= size
-            mime, data = store.database.execute(
-                "SELECT mime, data FROM artefact WHERE key = ? AND name = ?", (key, name)
-            ).fetchone()
+            ((mime, data),) = store.read(
+                "SELECT mime, CAST(data AS BLOB) FROM artefact WHERE key = ? AND name = ?", (key, name)
+            )
             caption = f"{owners[key].suite}: {words(owners[key])}, seed {owners[key].seed}"
             found.append(Video(key, name.removeprefix(VIDEO), caption, mime, data))
     return found, sum(map(len, prompts.values())) - len(found)
@@ -76,7 +76,7 @@ def read_curves(store: Store, rows: Sequence[Row]) -> list[Curve]:
     """Return the curves of rows; points that are no numbers are left out."""
     owners = {row.key for row in rows}
     found = []
-    for key, name, data in store.database.execute(
+    for key, name, data in store.read(
         "SELECT key, name, data FROM artefact WHERE mime = 'application/json' AND name LIKE ? ORDER BY rowid",
         (f"{CURVE}%",),
     ):
