@@ -54,18 +54,31 @@ class DiffusersScheduler(SchedulerLayout):
         return _table(given)
 
     def write(self, scheduler: PublishedScheduler) -> dict[str, Any] | None:
-        """Return settings that `read` gives `scheduler` for; None where no sampler of diffusers does the same."""
+        """Return settings that `read` gives `scheduler` for; None where no sampler of diffusers has its solver.
+
+        Raises:
+            ConfigError: Where one has, but not with these settings; says what would have to change.
+        """
         if not isinstance(scheduler.slot.config, SolverConfig):
             return None
-        found = _settings(scheduler)
+        found, near = _settings(scheduler), dict[str, list[str]]()
         for name, defaults in DEFAULTS.items():
             settings = {"_class_name": name, **{key: found.get(key, one) for key, one in defaults.items()}}
             try:
-                if _same(self.read(settings), scheduler):
-                    return settings
+                there = self.read(settings)
             except ConfigError:
                 continue
-        return None
+            if _same(there, scheduler):
+                return settings
+            if there.slot.spec == scheduler.slot.spec and there.process.family == scheduler.process.family:
+                near[name] = _changes(there, scheduler)
+        if not near:
+            return None
+        name = min(near, key=lambda one: len(near[one]))
+        raise ConfigError(
+            f"No published sampler does what {scheduler.slot.spec.name!r} does with these settings; "
+            f"{name} would with {', '.join(near[name])}."
+        )
 
 
 def _filled(settings: Settings) -> dict[str, Any]:
@@ -298,6 +311,20 @@ def _same(one: PublishedScheduler, other: PublishedScheduler) -> bool:
         math.isclose(a, b, rel_tol=1e-9) for a, b in zip(*tables, strict=True)
     )
     return close and _key(one) == _key(other)
+
+
+def _changes(there: PublishedScheduler, here: PublishedScheduler) -> list[str]:
+    """Return the settings of `there` that those of `here` would have to become."""
+    one, other = cast("SolverConfig", there.slot.config), cast("SolverConfig", here.slot.config)
+    ours, plain = other.to_dict(), GRID_OPTIONS
+    found = {n: v for n, v in one.to_dict().items() if n not in ("grid", *plain) and v != ours[n]}
+    if one.grid_choice()[1] != other.grid_choice()[1]:
+        found["grid"] = one.grid
+    told = here.process.to_dict()
+    found |= {f"process.{n}": v for n, v in there.process.to_dict().items() if v != told[n]}
+    if there.prediction != here.prediction:
+        found["prediction"] = there.prediction
+    return [f"{name}={value!r}" for name, value in found.items()] or ["the same time's direction"]
 
 
 def _settings(scheduler: PublishedScheduler) -> dict[str, Any]:

@@ -434,7 +434,10 @@ def test_the_defaults_are_those_of_diffusers(name: str) -> None:
 
 def test_what_no_sampler_of_diffusers_does_is_not_written() -> None:
     slot = vidgen.recipe.Slot.read("scheduler", {"name": "unipc", "config": {"grid": "linear-quadratic"}})
-    assert layout().write(PublishedScheduler(slot, ProcessSpec(), "flow")) is None
+    with pytest.raises(ConfigError, match=r"UniPCMultistepScheduler would with .*grid={'name': 'shifted'"):
+        layout().write(PublishedScheduler(slot, ProcessSpec(), "flow"))
+    stranger = vidgen.recipe.Slot.read("scheduler", "diffusers")
+    assert layout().write(PublishedScheduler(stranger, ProcessSpec(), "flow")) is None
 
 
 def test_inverted_sigmas_are_kept_for_the_denoiser() -> None:
