@@ -19,6 +19,7 @@ from vidgen.config import Config, config
 from vidgen.errors import CheckpointError, ConfigError, UnknownNameError, closest
 from vidgen.parts import build
 from vidgen.process import Prediction, ProcessSpec
+from vidgen.published import read_fields
 from vidgen.recipe import Recipe, Slot
 from vidgen.registry import find, list_components
 from vidgen.tensors import read_json
@@ -94,7 +95,11 @@ class SchedulerLayout(ABC):
         """
 
     def write(self, scheduler: PublishedScheduler) -> dict[str, Any] | None:
-        """Return the ``scheduler_config.json`` that `read` gives `scheduler` for; None where there is none."""
+        """Return the ``scheduler_config.json`` that `read` gives `scheduler` for; None where there is none.
+
+        Raises:
+            ConfigError: Instead of None, where the layout can say which settings would have to change.
+        """
         return None
 
 
@@ -167,7 +172,7 @@ def read_pipeline(folder: str | Path) -> Recipe:
             f"{folder / INDEX} names no class (_class_name); it is no folder of a pipeline."
         )
     layout: PipelineLayout = find_layout("pipeline_layout", name)
-    return layout.read(folder, index)
+    return read_fields(folder / INDEX, index, lambda fields: layout.read(folder, fields))
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -189,9 +194,10 @@ def read_scheduler(folder: str | Path) -> PublishedScheduler:
         UnknownNameError: For a class that no plugin reads.
         ConfigError: For settings that are not implemented.
     """
-    settings = read_json(Path(folder) / "scheduler_config.json")
+    path = Path(folder) / "scheduler_config.json"
+    settings = read_json(path)
     layout: SchedulerLayout = find_layout("scheduler_layout", str(settings.get("_class_name")))
-    return layout.read(settings)
+    return read_fields(path, settings, layout.read)
 
 
 def check_classes(folder: Path, index: Mapping[str, Any], classes: Mapping[str, Collection[str]]) -> None:
@@ -249,14 +255,17 @@ def write_scheduler(scheduler: PublishedScheduler, folder: Path) -> str:
     Raises:
         ConfigError: When no layout has a sampler that does the same.
     """
+    refused: ConfigError | None = None
     for name in list_components("scheduler_layout"):
         spec = find("scheduler_layout", name)
-        settings = build(spec, spec.preset()).write(scheduler)
+        try:
+            settings = build(spec, spec.preset()).write(scheduler)
+        except ConfigError as problem:
+            refused, settings = problem, None
         if settings is not None:
             folder.mkdir(parents=True)
             (folder / "scheduler_config.json").write_text(json.dumps(settings, indent=2) + "\n")
             return str(settings["_class_name"])
-    raise ConfigError(
-        f"No published sampler does what {scheduler.slot.spec.name!r} does with these settings; "
-        "choose another scheduler."
+    raise refused or ConfigError(
+        f"No published sampler does what {scheduler.slot.spec.name!r} does; choose another scheduler."
     )

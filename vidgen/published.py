@@ -6,14 +6,17 @@ safetensors (also in several files) or a pickle, which is read with ``weights_on
 
 from __future__ import annotations
 
+import contextlib
+import textwrap
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar, cast
 
 from vidgen.checkpoint import load_tensors
 from vidgen.config import Config
-from vidgen.errors import CheckpointError, ConfigError, closest
+from vidgen.errors import CheckpointError, ConfigError, VidgenError, closest
 from vidgen.parts import build, load_target
 from vidgen.registry import find, list_components
 from vidgen.spec import ComponentSpec
@@ -30,8 +33,14 @@ __all__ = [
     "is_published",
     "load_published",
     "published_config",
+    "read_fields",
     "translate",
 ]
+
+
+T = TypeVar("T")
+BROKEN = (TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+"""What values of a wrong kind do to those who read them."""
 
 
 class PublishedConfig(Protocol):
@@ -104,6 +113,33 @@ def translate(
     return result
 
 
+def read_fields(path: Path, data: Mapping[str, Any], read: Callable[[Mapping[str, Any]], T]) -> T:
+    """Return what `read` makes of the fields of a file; whatever a broken one does to it becomes one line.
+
+    Args:
+        path: The file, for messages.
+        data: Its fields.
+        read: Makes something of them.
+
+    Raises:
+        ConfigError: Names the file, and the field without which the others can be read.
+    """
+    try:
+        return read(data)
+    except BROKEN as problem:
+        if isinstance(problem, VidgenError):
+            raise
+        cause = problem
+    what = f"{path} cannot be read"
+    for name, value in data.items():
+        with contextlib.suppress(Exception), warnings.catch_warnings(action="ignore"):
+            read({other: one for other, one in data.items() if other != name})
+            what = f"{path}: {name} cannot be {textwrap.shorten(repr(value), 60)}"
+            break
+    reason = " ".join(f"{type(cause).__name__}: {cause}".split())
+    raise ConfigError(f"{what} ({reason}); fetch the file again.") from cause
+
+
 def load_published(
     kind: str,
     name: str,
@@ -162,7 +198,9 @@ def published_config(spec: ComponentSpec, folder: Path, names: Collection[str] |
     """
     data = _read_config(folder)
     names = open_tensors(folder).keys() if names is None else names
-    settings = cast("Config", cast("type[PublishedConfig]", spec.config).from_published(data, names))
+    kind = cast("type[PublishedConfig]", spec.config)
+    made = read_fields(folder / "config.json", data, lambda fields: kind.from_published(fields, names))
+    settings = cast("Config", made)
     nameless = getattr(settings, "space", None) == ""
     return settings.replace(space=f"{spec.name}-{fingerprint(folder)}") if nameless else settings
 

@@ -6,6 +6,7 @@ and cleaned, which times it hands its sampler, what a call makes by default. Her
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Literal
 from vidgen.contract import LatentSpec
 from vidgen.errors import CheckpointError, ConfigError, UnknownNameError
 from vidgen.layout import PipelineLayout, PublishedScheduler, check_classes, read_scheduler
+from vidgen.published import read_fields
 from vidgen.recipe import Recipe, Sampling, Slot
 from vidgen.registry import find
 from vidgen.size import Size
@@ -83,6 +85,12 @@ def _allegro(data: Fields, latent: LatentSpec) -> Fields:
     return _sampled(data["sample_frames"] * latent.time_stride, **fields)(data, latent)
 
 
+def _hunyuan(data: Fields, latent: LatentSpec) -> Fields:
+    """Return a call that tells the guidance to a denoiser that hears it."""
+    told = {"guidance_embed": 6.0} if data["guidance_embeds"] else {}
+    return {"frames": 129, "height": 720, "width": 1280, "fps": 24.0, "steps": 50, "guidance": 1.0, **told}
+
+
 def _instructed(*_: Any) -> Fields:
     """Return what HunyuanVideo puts its prompts in; our encoder has it as a preset."""
     preset = find("text_encoder", "llama").preset("hunyuan-video")
@@ -109,7 +117,7 @@ FAMILIES: Mapping[str, Family] = {
     "HunyuanVideoPipeline": Family(
         text=_instructed,
         pooled={},
-        call=_plain(frames=129, height=720, width=1280, fps=24.0, steps=50, guidance=1.0, guidance_embed=6.0),
+        call=_hunyuan,
         times="even",
     ),
     "LTXPipeline": Family(
@@ -150,10 +158,11 @@ class DiffusersLayout(PipelineLayout):
         family = FAMILIES[index["_class_name"]]
         texts = dict.fromkeys(("text_encoder", "text_encoder_2"), TEXT_ENCODERS)
         check_classes(folder, index, {**texts, "vae": AUTOENCODERS, family.denoiser: BACKBONES})
-        data = read_json(folder / family.denoiser / "config.json")
+        path = folder / family.denoiser / "config.json"
+        data = read_fields(path, read_json(path), _whole)
         autoencoder = _slot("autoencoder", folder / "vae")
         latent: LatentSpec = autoencoder.contract().latent
-        text_encoder = _text_slot(folder, index, family, _whole(data))
+        text_encoder = _text_slot(folder, index, family, data)
         text = text_encoder.contract().text
         scheduler = _scheduler(folder / "scheduler")
         told = {
@@ -163,13 +172,18 @@ class DiffusersLayout(PipelineLayout):
             "process": scheduler.process.to_dict(),
             "prediction": scheduler.prediction,
         }
+        backbone = BACKBONES[data["_class_name"]]
+        if isinstance(backbone.fill, int):
+            told["text_tokens"] = text.max_tokens
+        if data["_class_name"] == "LTXVideoTransformer3DModel":
+            told["pixel_stride"] = (latent.time_stride, latent.space_stride, latent.space_stride)
         denoiser = _slot("denoiser", folder / family.denoiser, **told)
         if scheduler.inverted != denoiser.config.backbone.reversed_time:  # type: ignore[attr-defined]
             raise ConfigError(
                 f"{folder}: its sampler and its denoiser count time in opposite directions (invert_sigmas); "
                 "take the scheduler that the model was published with."
             )
-        sampling = Sampling.from_dict(family.call(_whole(data), latent))
+        sampling = read_fields(path, data, lambda fields: Sampling.from_dict(family.call(fields, latent)))
         return Recipe(
             autoencoder=autoencoder,
             denoiser=denoiser,
@@ -200,17 +214,19 @@ def _text_slot(folder: Path, index: Fields, family: Family, data: Fields) -> Slo
 def _text_table(folder: Path, index: Fields, number: str, fields: Fields) -> dict[str, Any]:
     """Return one of the text encoders of a folder as a table that a slot reads."""
     part, tokenizer = folder / f"text_encoder{number}", folder / f"tokenizer{number}"
-    if not part.is_dir() or not tokenizer.is_dir():
+    named = index.get(part.name) or (None, None)
+    if named[1] is None or not part.is_dir() or not tokenizer.is_dir():
         raise CheckpointError(f"{folder} lacks {part.name} or {tokenizer.name}; fetch it again, whole.")
-    spec = find("text_encoder", TEXT_ENCODERS[index[part.name][1]])
-    settings = spec.config.from_transformers(  # type: ignore[attr-defined]
-        read_json(part / "config.json"),
+    spec = find("text_encoder", TEXT_ENCODERS[named[1]])
+    read = functools.partial(
+        spec.config.from_transformers,  # type: ignore[attr-defined]
         source=str(part),
         tokenizer=str(tokenizer),
         pretrained=True,
         space=f"{spec.name}-{fingerprint(part)}",
         **fields,
     )
+    settings = read_fields(part / "config.json", read_json(part / "config.json"), read)
     return Slot(spec, settings).to_dict()
 
 
@@ -225,7 +241,8 @@ def _scheduler(folder: Path) -> PublishedScheduler:
         return read_scheduler(folder)
     except (ConfigError, UnknownNameError) as problem:
         try:
-            config = DiffusersSchedulerConfig.from_published(read_json(folder / "scheduler_config.json"))
+            path = folder / "scheduler_config.json"
+            config = read_fields(path, read_json(path), DiffusersSchedulerConfig.from_published)
         except ConfigError:
             raise problem from None
     return PublishedScheduler(

@@ -211,7 +211,8 @@ class WanConfig(DenoiserConfig):
                 (added is None) == (fields["image_width"] is None),
                 "Wan: image_dim and added_kv_proj_dim belong together.",
             )
-        inputs, channels = fields.pop("inputs"), fields.pop("outputs") or fields["inputs"]
+        inputs, outputs = fields.pop("inputs"), fields.pop("outputs")
+        channels = inputs if outputs is None else outputs
         known: dict[int, Any] = {channels: "none", 2 * channels + MASKS: "frames"}
         require(
             inputs in known,

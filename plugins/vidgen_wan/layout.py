@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import warnings
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from vidgen.layout import (
     write_part,
     write_scheduler,
 )
+from vidgen.published import read_fields
 from vidgen.recipe import Recipe, Sampling, Slot
 from vidgen.registry import find
 from vidgen.tensors import fingerprint, read_json
@@ -79,8 +81,9 @@ class WanLayout(PipelineLayout):
     def _text(self, folder: Path, index: Mapping[str, Any]) -> Slot:
         """Return the text encoder, together with the one of images where the folder has one."""
         spec = find("text_encoder", "t5")
-        settings = spec.config.from_transformers(  # type: ignore[attr-defined]
-            read_json(folder / "text_encoder" / "config.json"),
+        path = folder / "text_encoder" / "config.json"
+        read = functools.partial(
+            spec.config.from_transformers,  # type: ignore[attr-defined]
             source=str(folder),
             pretrained=True,
             padding="zeros",
@@ -88,17 +91,19 @@ class WanLayout(PipelineLayout):
             cleaning="spaces",
             space=f"t5-{fingerprint(folder / 'text_encoder')}",
         )
+        settings = read_fields(path, read_json(path), read)
         text = Slot(spec, settings)
         if not _there(index, "image_encoder"):
             return text
         spec = find("text_encoder", "text-and-image")
-        made = spec.config.from_transformers(  # type: ignore[attr-defined]
-            read_json(folder / "image_encoder" / "config.json"),
+        path = folder / "image_encoder" / "config.json"
+        read = functools.partial(
+            spec.config.from_transformers,  # type: ignore[attr-defined]
             text=text,
             source=str(folder),
             pretrained=True,
         )
-        return Slot(spec, made)
+        return Slot(spec, read_fields(path, read_json(path), read))
 
     def write(self, pipe: Pipeline, folder: Path) -> bool:
         """Write a pipeline of Wan's parts, from text or from an image, of one or two experts; False for others."""

@@ -134,7 +134,7 @@ def ltx(**changes: Any) -> Any:
     )
 
 
-def clip() -> nn.Module:
+def clip(positions: int = 77) -> nn.Module:
     return transformers.CLIPTextModel(
         transformers.CLIPTextConfig(
             vocab_size=384,
@@ -142,14 +142,14 @@ def clip() -> nn.Module:
             intermediate_size=37,
             num_hidden_layers=2,
             num_attention_heads=4,
-            max_position_embeddings=77,
+            max_position_embeddings=positions,
             eos_token_id=1,
             pad_token_id=0,
         )
     )
 
 
-def hunyuan() -> Any:
+def hunyuan(**changes: Any) -> Any:
     transformer = diffusers.HunyuanVideoTransformer3DModel(
         in_channels=4,
         out_channels=4,
@@ -162,6 +162,7 @@ def hunyuan() -> Any:
         text_embed_dim=16,
         pooled_projection_dim=8,
         rope_axes_dim=(2, 4, 4),
+        **changes,
     )
     llama = transformers.LlamaModel(
         transformers.LlamaConfig(
@@ -288,7 +289,7 @@ def skyreels() -> Any:
     )
 
 
-def modelscope() -> Any:
+def modelscope(positions: int = 77) -> Any:
     unet = diffusers.UNet3DConditionModel(
         block_out_channels=(4, 8),
         layers_per_block=1,
@@ -300,8 +301,8 @@ def modelscope() -> Any:
         norm_num_groups=2,
     )
     return diffusers.TextToVideoSDPipeline(
-        text_encoder=stirred(clip()),
-        tokenizer=transformers.ByT5Tokenizer(model_max_length=77),
+        text_encoder=stirred(clip(positions)),
+        tokenizer=transformers.ByT5Tokenizer(model_max_length=positions),
         unet=stirred(unet),
         vae=stirred(image_autoencoder()),
         scheduler=diffusers.DDIMScheduler(
@@ -418,6 +419,33 @@ def test_negative_prompts_are_read_alike(name: str, tmp_path: Path) -> None:
     found = ours(name, own, steps=2, guidance=5.0, negative=against)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
     assert (found - ours(name, own, steps=2, guidance=5.0)).abs().max() > 1e-3
+
+
+def test_hunyuan_without_an_ear_for_guidance_is_told_none(tmp_path: Path) -> None:
+    pipe = saved("hunyuan", tmp_path, guidance_embeds=False)
+    own = vidgen.load(tmp_path)
+    assert own.sampling.guidance_embed is None
+    expected = theirs("hunyuan", pipe, noise_of("hunyuan", own), steps=2, guidance=6.0)
+    torch.testing.assert_close(ours("hunyuan", own, steps=2), expected, atol=1e-4, rtol=0)
+
+
+def test_ltx_measures_distances_by_its_autoencoder(tmp_path: Path) -> None:
+    halved = (True, True, False, False)
+    strides = {"spatio_temporal_scaling": halved, "decoder_spatio_temporal_scaling": halved}
+    pipe = saved("ltx", tmp_path, patch_size=1, **strides)
+    own = vidgen.load(tmp_path)
+    assert own.denoiser.config.pixel_stride == (4, 4, 4)
+    expected = theirs("ltx", pipe, noise_of("ltx", own), steps=2, guidance=3.0)
+    torch.testing.assert_close(ours("ltx", own, steps=2, guidance=3.0), expected, atol=1e-4, rtol=0)
+
+
+def test_modelscope_reads_as_many_tokens_as_its_encoder_has_positions(tmp_path: Path) -> None:
+    pipe = saved("modelscope", tmp_path, positions=50)
+    own = vidgen.load(tmp_path)
+    assert own.denoiser.config.text_tokens == 50
+    expected = theirs("modelscope", pipe, noise_of("modelscope", own), steps=2, guidance=3.0)
+    found = ours("modelscope", own, steps=2, guidance=3.0)
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
 def test_rotary_positions_and_patches_of_two_frames(tmp_path: Path) -> None:

@@ -255,6 +255,23 @@ def test_from_an_image_too(tmp_path):
     same_to_diffusers(theirs, tmp_path, image)
 
 
+def test_another_solver_is_exported_where_a_published_sampler_does_the_same(tmp_path):
+    *_, sampler = samplers()
+    diffusers.WanPipeline(**parts(), scheduler=sampler).save_pretrained(tmp_path / "theirs")
+    pipe = vidgen.load(tmp_path / "theirs")
+    told = r"DPMSolverMultistepScheduler would with begin='unit', grid={'name': 'shifted', .*'first': 0\.999}"
+    with pytest.raises(ConfigError, match=told):
+        vidgen.export(pipe.replace(scheduler="dpmpp-2m"), tmp_path / "back")
+    grid = {"name": "shifted", "shift": 3.0, "first": 0.999}
+    solver = {"name": "dpmpp-2m", "config": {"grid": grid, "begin": "unit"}}
+    pipe = pipe.replace(scheduler=solver)
+    vidgen.export(pipe, tmp_path / "back")
+    theirs = diffusers.WanPipeline.from_pretrained(tmp_path / "back")
+    assert type(theirs.scheduler).__name__ == "DPMSolverMultistepScheduler"
+    reference, made, _ = videos(theirs, tmp_path / "again")
+    torch.testing.assert_close(made, reference, atol=1e-4, rtol=0)
+
+
 def test_what_has_no_layout_is_not_exported(tmp_path):
     pipe = vidgen.compose(
         autoencoder="sora-vae/tiny", denoiser="sora-dit/tiny", text_encoder="bytes/tiny", scheduler="euler"
@@ -333,6 +350,30 @@ def test_a_field_of_a_newer_version_is_named(copy):
     edit(copy / "transformer" / "config.json", mixture_of_depths=3)
     with pytest.raises(ConfigError, match="mixture_of_depths"):
         vidgen.load(copy)
+
+
+@pytest.mark.parametrize(
+    ("file", "field", "value"),
+    [
+        ("vae/config.json", "latents_std", [0.0] * 16),
+        ("vae/config.json", "latents_std", None),
+        ("transformer/config.json", "num_attention_heads", None),
+        ("scheduler/scheduler_config.json", "flow_shift", None),
+        ("scheduler/scheduler_config.json", "num_train_timesteps", 0),
+        ("scheduler/scheduler_config.json", "disable_corrector", None),
+    ],
+)
+def test_a_field_that_cannot_be_read_is_named_with_its_file(copy, file, field, value):
+    list(samplers())[1].save_pretrained(copy / "scheduler")
+    edit(copy / file, **{field: value})
+    with pytest.raises(ConfigError, match=rf"{file}: {field} cannot be ") as caught:
+        vidgen.load(copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_as_many_channels_go_out_as_come_in_where_the_file_says_none(copy):
+    edit(copy / "transformer" / "config.json", out_channels=None)
+    assert vidgen.load(copy).status == "native"
 
 
 def test_a_folder_is_checked_without_torch_and_before_weights(copy, monkeypatch):
