@@ -16,6 +16,7 @@ from vidgen.bench.marks import mark_of
 from vidgen.bench.store import digest
 from vidgen.bench.suite import Suite
 from vidgen.bench.work import Work
+from vidgen.errors import CheckpointError, RecipeError
 from vidgen.parts import build, read_choice
 from vidgen.recipe import Slot
 from vidgen.sampling.pipeline import Pipeline
@@ -54,10 +55,17 @@ class Learning(Suite):
         )
         fields = [getattr(settings, name) for name in names]
         with work.sharing("learning", INTERFACES[:3], *fields) as folder:
-            if not (folder / "pipeline").exists():
+            there = (folder / "pipeline").exists()
+            if not there:
                 self._train(work, folder)
-            log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
-            pipe = self._trained(work, folder / "pipeline")
+            try:
+                log, pipe = _log(folder), self._trained(work, folder / "pipeline")
+            except (CheckpointError, RecipeError, OSError, json.JSONDecodeError):
+                if not there:
+                    raise
+                shutil.rmtree(folder)  # it was damaged since
+                self._train(work, folder)
+                log, pipe = _log(folder), self._trained(work, folder / "pipeline")
         curve = [[one["step"], one["denoising"]] for one in log]
         work.keep("curve:training loss by step", "application/json", json.dumps(curve).encode())
         work.add("training loss", curve[-1][1], "", "less")
@@ -157,3 +165,8 @@ class Learning(Suite):
             chance = torch.Generator().manual_seed(index)
             found.append(float(objective(latents, [sample.caption], chance)["denoising"]))
         return found
+
+
+def _log(folder: Path) -> list[dict[str, Any]]:
+    """Return what a training wrote down."""
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -47,7 +49,7 @@ class Solvers(Suite):
         fields = [settings.reference, settings.reference_steps, settings.guidance, settings.prompts]
         with work.sharing("solvers", ("autoencoder", "denoiser", "text_encoder"), *fields) as path:
             file = path.with_suffix(".safetensors")
-            if file.exists():
+            with contextlib.suppress(OSError, KeyError, SafetensorError):  # none, or a damaged one
                 there = load_file(file, device=str(work.device))
                 return there["latents"], there["videos"]
             pipe = work.pipe.replace(
@@ -59,7 +61,7 @@ class Solvers(Suite):
             latents, videos = self._run(pipe, settings.reference_steps, work.seed)
             new = file.with_suffix(".new")
             save_file({"latents": latents.contiguous(), "videos": videos.contiguous()}, new)
-            new.rename(file)  # whole or not there
+            new.replace(file)  # whole or not there
             return latents, videos
 
     def _run(self, pipe: Pipeline, steps: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -70,6 +71,7 @@ class Comparison:
         missing: Rows that only the old file has.
         added: Rows that only the new file has.
         measures: How many figures were compared.
+        rows: How many rows are in both files.
         notes: Why figures may differ for another reason, such as another machine.
     """
 
@@ -78,6 +80,7 @@ class Comparison:
     missing: int
     added: int
     measures: int
+    rows: int
     notes: tuple[str, ...] = field(default=())
 
     def __str__(self) -> str:
@@ -116,12 +119,11 @@ def compare(
         if not limit >= 0:
             raise ConfigError(f"the limit {name!r} must be at least 0, not {limit}.")
     before, after = _rows(old), _rows(new)
-    both = [key for key in before if key in after]
+    both = _pairs(before, after)
     worse: list[tuple[float, Change]] = []
     better: list[tuple[float, Change]] = []
     count = 0
-    for key in both:
-        was, now = before[key], after[key]
+    for was, now in both:
         if (was.status == "ok") != (now.status == "ok"):
             word = f"{now.status}: {now.reason}" if now.reason else now.status
             place = worse if was.status == "ok" else better
@@ -145,17 +147,38 @@ def compare(
         missing=len(before) - len(both),
         added=len(after) - len(both),
         measures=count,
-        notes=tuple(_notes(list(before.values()), list(after.values()))),
+        rows=len(both),
+        notes=tuple(_notes(before, after)),
     )
 
 
-def _rows(path: str | Path) -> dict[str, Row]:
-    """Return rows by what was measured; not by their key, which changes with any default of a part."""
+def _rows(path: str | Path) -> list[Row]:
     with Store(path, create=False) as store:
-        rows = store.rows()
-    return {
-        _text([row.suite, row.parts, row.settings, row.recipe.get("sampling"), row.seed]): row for row in rows
-    }
+        return store.rows()
+
+
+def _pairs(before: Sequence[Row], after: Sequence[Row]) -> list[tuple[Row, Row]]:
+    """Return rows of the same measurement.
+
+    The key changes with any default of a part: rows whose key is in one file alone are told by what was asked for, and
+    where that is the same for several, by their order.
+    """
+    keys = {row.key: row for row in after}
+    pairs = {row.key: (row, keys[row.key]) for row in before if row.key in keys}
+    left: dict[str, deque[Row]] = {}
+    for row in after:
+        if row.key not in pairs:
+            left.setdefault(_asked(row), deque()).append(row)
+    for row in before:
+        if row.key not in pairs and (same := left.get(_asked(row))):
+            pairs[row.key] = row, same.popleft()
+    return [pairs[row.key] for row in before if row.key in pairs]
+
+
+def _asked(row: Row) -> str:
+    """Return what a row measures, as text."""
+    recipe = [row.recipe.get(name) for name in ("sampling", "foreign", "adapt")]
+    return _text([row.suite, row.parts, row.settings, recipe, row.seed])
 
 
 def _text(value: Any) -> str:
@@ -177,7 +200,7 @@ def _worst_first(found: list[tuple[float, Change]]) -> tuple[Change, ...]:
     return tuple(change for _, change in sorted(found, key=lambda pair: -pair[0]))
 
 
-def _notes(old: list[Row], new: list[Row]) -> list[str]:
+def _notes(old: Sequence[Row], new: Sequence[Row]) -> list[str]:
     notes = []
     facts: tuple[tuple[str, Callable[[Row], Any]], ...] = (
         ("the machine differs", machine),

@@ -12,6 +12,7 @@ from statistics import median
 from typing import Any, Literal
 
 from vidgen.bench.marks import contents_of, mark_of
+from vidgen.bench.running import RunConfig, check_place, read_span
 from vidgen.bench.store import RowStatus, digest
 from vidgen.bench.suite import SuiteConfig
 from vidgen.checkpoint import default_pretrained
@@ -26,63 +27,6 @@ from vidgen.size import Size
 from vidgen.spec import INTERFACES, ComponentSpec
 
 __all__ = ["Candidate", "Job", "Plan", "RunConfig", "default_part", "expected_seconds", "read_span"]
-
-_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-
-
-def read_span(text: str | float) -> float:
-    """Read a span of time in seconds: ``90``, ``90s``, ``10m``, ``2h``, ``1h30m``.
-
-    Raises:
-        ConfigError: For another form.
-    """
-    rest, seconds, number = str(text).strip(), 0.0, ""
-    if rest.replace(".", "", 1).isdigit():
-        return float(rest)
-    for mark in rest:
-        if mark in _UNITS and number not in ("", "."):
-            seconds, number = seconds + float(number) * _UNITS[mark], ""
-        elif mark.isdigit() or (mark == "." and "." not in number):
-            number += mark
-        else:
-            raise ConfigError(f"A span of time reads 90s, 10m, 2h or 1h30m, not {text!r}.")
-    if number or not rest:
-        raise ConfigError(f"A span of time reads 90s, 10m, 2h or 1h30m, not {text!r}.")
-    return seconds
-
-
-@config
-class RunConfig(Config):
-    """How a plan is worked off; nothing here is part of a row's key.
-
-    Attributes:
-        time: Begin no row that would last beyond so long (``2h``); empty for no limit.
-        timeout: Longest that one row may take.
-        jobs: Rows at a time, of suites that allow it.
-        arms: Rows that take turns, of suites that measure time; 1 measures one after the other.
-        memory: Largest address space of a row in GB (on CPUs); 0 for any.
-        engine: ``local`` works on this machine, ``ray`` on a Ray cluster.
-        address: Of the cluster: ``HOST:PORT``, ``ray://HOST:PORT``, or ``auto`` for this machine's.
-    """
-
-    time: str = ""
-    timeout: str = "30m"
-    jobs: int = 1
-    arms: int = 4
-    memory: float = 0.0
-    engine: Literal["local", "ray"] = "local"
-    address: str = "auto"
-
-    def validate(self) -> None:
-        """Check ranges."""
-        for name in ("jobs", "arms"):
-            require(getattr(self, name) >= 1, f"run.{name} must be at least 1, not {getattr(self, name)}.")
-        require(self.memory >= 0, f"run.memory must be 0 or more, not {self.memory}.")
-        require(read_span(self.timeout) > 0, f"run.timeout must be positive, not {self.timeout!r}.")
-        if self.time:
-            read_span(self.time)
-        require(self.engine == "ray" or self.address == "auto",
-                f"run.address {self.address!r} is a Ray cluster's: say engine = 'ray' (--engine ray) too.")  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,15 +116,20 @@ class Plan(Config):
     @classmethod
     def load(cls, path: str | Path) -> Plan:
         """Read a TOML or JSON file; a string stands for a list of one."""
-        tables = read_tables(path)
         lists = (*INTERFACES, "suites")
-        return cls.from_dict({key: (value,) if key in lists and isinstance(value, str) else value
-                              for key, value in tables.items()})  # fmt: skip
+        try:
+            return cls.from_dict({key: (value,) if key in lists and isinstance(value, str) else value
+                                  for key, value in read_tables(path).items()})  # fmt: skip
+        except RecursionError:
+            raise ConfigError(f"{path} nests too deep to be a plan.") from None
 
     def validate(self) -> None:
         """Check what can be checked without looking for parts."""
         require(bool(self.suites), "The plan names no suite; `vidgen list suite` shows what there is.")
         require(bool(self.seeds), "The plan names no seed; leave seeds out for seed 0.")
+        for seed in self.seeds:
+            require(-(2**63) <= seed < 2**63, f"A seed has at most 64 bits; {seed} has more.")
+        check_place(self.device, self.dtype)
         names = [Address.parse(one).name for one in self.suites]
         twice = [name for name, count in Counter(names).items() if count > 1]
         require(not twice, f"The plan names the suite {twice[0] if twice else ''!r} twice.")
@@ -188,6 +137,7 @@ class Plan(Config):
         require(isinstance(tables, Mapping), "suite holds a table a suite: [suite.speed].")
         for name, fields in tables.items():
             require(isinstance(fields, Mapping), f"suite.{name} must be a table of fields.")
+            require("name" not in fields, f"suite.{name}.name: the suite is named already; take it out.")
             if name not in names:
                 raise ConfigError(
                     f"[suite.{name}] sets a suite that the plan does not name.{closest(name, names)} "
@@ -218,6 +168,11 @@ class Plan(Config):
                 raise ConfigError(
                     f"The suite {spec.name!r} cannot be run: {type(settings).__name__} is no SuiteConfig."
                 )
+            for name in ("device", "dtype"):
+                if name in settings.to_dict():
+                    raise ConfigError(
+                        f"The suite {spec.name!r} has a field {name!r}, which is the plan's; give it another name."
+                    )
             settings.check()
             found.append((spec, settings))
         return found
@@ -279,6 +234,8 @@ class Plan(Config):
         """
         suites = self.chosen_suites()
         every, slots = list(self.combinations()), _Slots()
+        if not every:
+            raise ConfigError("exclude leaves no combination out of any; take a pattern of it out.")
         sampling = self.sampling.to_dict()
         schedulers = {name: place for place, name in enumerate(one.parts["scheduler"] for one in every)}
         flags = {name: True for name in ("foreign", "adapt") if getattr(self, name)}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +12,11 @@ import typer
 
 from vidgen.cli.fields import read_value
 from vidgen.cli.output import note, print_json, print_table
-from vidgen.errors import ConfigError, closest
+from vidgen.errors import ConfigError, ResultsError, closest
 
 if TYPE_CHECKING:
     from vidgen.bench.plan import Job, Plan
-    from vidgen.bench.store import Store
+    from vidgen.bench.store import RowStatus
 
 __all__ = ["add_to", "bench"]
 
@@ -85,11 +86,13 @@ def bench(
       vidgen bench --denoiser "*/tiny" --exclude "denoiser=wan*" --suite speed,memory --set speed.repeats=7
     """  # noqa: D301
     if compare is not None:
-        from vidgen.bench.compare import compare as judge
-
-        found = judge(*compare)
-        print(found)
-        raise typer.Exit(bool(found.regressions))
+        rest = (plan, autoencoder, denoiser, text_encoder, scheduler, exclude, suite, changes, seeds, time, timeout,
+                jobs, memory, engine, address, device, dtype, retry)  # fmt: skip
+        if dry_run or as_json or any(one is not None for one in rest):
+            raise ConfigError(
+                "--compare OLD NEW stands alone: nothing is measured, so leave plan and options out."
+            )
+        _compare(*compare)
     from vidgen.bench.plan import Plan
     from vidgen.bench.run import run_plan
     from vidgen.bench.store import STATUSES, Store
@@ -113,15 +116,20 @@ def bench(
     wanted = wanted.replace(run=run, **where)
 
     every = wanted.jobs()
+    there: dict[str, RowStatus] = {}
+    known: dict[str, list[float]] = {}
+    if out.exists() and not (out.is_file() and out.stat().st_size == 0):
+        with Store(out, create=False) as store:
+            there = {key: status for key, status in store.statuses().items() if status not in again}
+            known = store.seconds()
+    outlook = functools.partial(_outlook, there=there, known=known, slots=wanted.run.jobs)
     if dry_run:
-        store = Store(out, create=False) if out.exists() else None
-        _foresee(wanted, every, store, as_json=as_json)
+        _foresee(wanted, every, known, outlook, as_json=as_json)
         return
-    if out.exists():
-        with Store(out) as there:
-            _announce(every, there, wanted)
-    else:
-        _announce(every, None, wanted)
+    todo, kept, refused, seconds = outlook(every)
+    note(
+        f"{len(every)} rows: {kept} there, {refused} refused, {len(todo)} to measure, about {_span(seconds)}"
+    )
     try:
         summary = run_plan(wanted, out, jobs=every, retry=again)  # type: ignore[arg-type]
     except KeyboardInterrupt:
@@ -132,6 +140,20 @@ def bench(
     if summary.left:
         line += f"; {summary.left} left, which --time forbade to begin: the same command goes on"
     print(line)
+
+
+def _compare(old: Path, new: Path) -> None:
+    """Print what became worse, and leave with 1 if something did."""
+    from vidgen.bench.compare import compare
+
+    found = compare(old, new)
+    if not found.rows:
+        raise ResultsError(
+            f"{old} and {new} have no row in common ({found.missing} and {found.added} rows): none of the same suite, "
+            "parts, settings and seed."
+        )
+    print(found)
+    raise typer.Exit(bool(found.regressions))
 
 
 def _changed(
@@ -187,33 +209,37 @@ def _pairs(text: str) -> dict[str, str]:
     return found
 
 
-def _announce(jobs: Sequence[Job], store: Store | None, plan: Plan) -> None:
-    """Say in one line what is about to be done."""
-    todo, there, refused, seconds = _outlook(jobs, store, plan)
-    note(
-        f"{len(jobs)} rows: {there} there, {refused} refused, {len(todo)} to measure, about {_span(seconds)}"
-    )
+Outlook = tuple[list["Job"], int, int, float]
 
 
-def _outlook(jobs: Sequence[Job], store: Store | None, plan: Plan) -> tuple[list[Job], int, int, float]:
+def _outlook(
+    jobs: Sequence[Job],
+    there: Collection[str],
+    known: Mapping[str, Sequence[float]],
+    slots: int,
+) -> Outlook:
     """Return the rows to measure, how many are there, how many are refused, and the seconds to expect."""
     from vidgen.bench.plan import expected_seconds
 
-    there = store.statuses() if store else {}
     missing = [job for job in jobs if job.key not in there]
     todo = [job for job in missing if job.status == "ok"]
-    seconds = expected_seconds(todo, store.seconds() if store else {}, plan.run.jobs)
-    return todo, len(jobs) - len(missing), len(missing) - len(todo), seconds
+    return todo, len(jobs) - len(missing), len(missing) - len(todo), expected_seconds(todo, known, slots)
 
 
-def _foresee(plan: Plan, jobs: Sequence[Job], store: Store | None, *, as_json: bool) -> None:
+def _foresee(
+    plan: Plan,
+    jobs: Sequence[Job],
+    known: Collection[str],
+    outlook: Callable[[Sequence[Job]], Outlook],
+    *,
+    as_json: bool,
+) -> None:
     """Print the combinations, why some are refused, and how long the rest may take."""
     standing = Counter(one.standing for one in plan.combinations())
     refusals = Counter((job.status, job.reason) for job in jobs if job.status != "ok")
-    known = set(store.seconds()) if store else set()
     by_suite = []
     for name in dict.fromkeys(job.suite for job in jobs):
-        todo, there, refused, seconds = _outlook([job for job in jobs if job.suite == name], store, plan)
+        todo, there, refused, seconds = outlook([job for job in jobs if job.suite == name])
         row: dict[str, Any] = {"suite": name, "to measure": len(todo), "there": there, "refused": refused}
         by = "rows before" if name in known else "a guess"
         by_suite.append({**row, "seconds": round(seconds, 1), "by": by})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from vidgen.cli.output import print_json
+from vidgen.errors import ConfigError
 
 __all__ = ["add_to", "report"]
 
@@ -34,6 +36,9 @@ def report(
       vidgen report results.db -o report --title "Standard suite, 2 cores"
     """  # noqa: D301
     from vidgen.bench.report import write_report
+
+    if not math.isfinite(video_megabytes):
+        raise ConfigError(f"--video-megabytes is a finite number, not {video_megabytes}.")
 
     folder = output or results.with_name(f"{results.stem}-report")
     files = write_report(results, folder, title=title, video_bytes=int(video_megabytes * 1e6))

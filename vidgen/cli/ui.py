@@ -35,6 +35,9 @@ def ui(
       vidgen ui --port 8000 --no-browser
       vidgen ui --device cuda --dtype bfloat16
     """  # noqa: D301
+    from vidgen.bench.running import check_place
+
+    check_place(device, dtype)
     if importlib.util.find_spec("gradio") is None:
         raise MissingDependencyError("The page needs gradio: pip install 'vidgen-components[ui]'.")
     from vidgen.ui.page import launch

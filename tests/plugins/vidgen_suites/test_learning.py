@@ -79,6 +79,15 @@ def test_what_a_killed_trial_left_is_thrown_away(measured, tmp_path, monkeypatch
     assert not trial.exists()
 
 
+def test_a_training_that_was_damaged_since_is_made_again(measured, tmp_path):
+    settings = LearningConfig(**TINY, steps=4)
+    before = measured(settings).measures["validation loss"].value
+    for name in ("pipeline/denoiser/model.safetensors", "log.jsonl"):
+        (file,) = (tmp_path / "shared").glob(f"learning-*/{name}")
+        file.write_bytes(file.read_bytes()[:20])
+        assert measured(settings).measures["validation loss"].value == before
+
+
 @pytest.mark.slow
 def test_a_row_killed_in_its_training_is_gone_on_with(tmp_path):
     sets = [f"learning.{name}={value}" for name, value in {**TINY, "steps": 300, "cache": 4}.items()]

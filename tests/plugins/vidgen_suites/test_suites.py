@@ -91,6 +91,10 @@ def test_solvers_come_nearer_with_steps_and_share_a_reference(measured, tmp_path
     other = values(measured(settings, **parts, scheduler=("heun",)))
     assert file.stat().st_mtime_ns == before
     assert other["evaluations a step"] == 2
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    assert values(measured(settings, **parts)) == found  # what is damaged is made again
+    assert len(file.read_bytes()) == len(whole)
 
 
 def test_reconstruction_reads_the_autoencoder_alone(measured):

@@ -117,6 +117,21 @@ def test_the_recipe_may_have_other_defaults(between):
     assert len(between(old, new).regressions) == 1
 
 
+def test_rows_that_the_key_alone_tells_apart_are_compared_by_it(between):
+    """As with weights that were trained anew: the same was asked for."""
+    old = [row(seconds(value), versions={"run": str(value)}) for value in (1.0, 9.0)]
+    assert between(old, old[::-1]).regressions == ()
+    assert between(old, old).rows == 2
+    assert between(old, old[:1]).missing == 1
+
+
+def test_flags_tell_rows_apart(between):
+    old = [row(seconds(1.0)), row(seconds(9.0), recipe={"adapt": True})]
+    new = [row(seconds(9.0), recipe={"adapt": True, "new": 0}), row(seconds(1.0), recipe={"new": 0})]
+    found = between(old, new)
+    assert (found.rows, found.regressions, found.improvements) == (2, (), ())
+
+
 def test_another_unit_is_another_figure(between):
     found = between([row(seconds(1.0))], [row(Measure("total", 1000.0, "ms", "less"))])
     assert found.measures == 0

@@ -7,8 +7,11 @@ import sys
 import pytest
 
 from vidgen.bench.plan import Plan, RunConfig, expected_seconds, read_span
+from vidgen.bench.suite import SuiteConfig
+from vidgen.config import config
 from vidgen.errors import ConfigError, UnknownNameError
 from vidgen.recipe import Recipe, Slot
+from vidgen.spec import ComponentSpec
 
 TINY = {
     "autoencoder": ("sora-vae/tiny", "kl-vae/tiny"),
@@ -92,6 +95,13 @@ def test_parts_that_are_not_named_are_the_default_models():
         ({"suites": ("speed", "speed/tiny")}, ConfigError, "twice"),
         ({"exclude": ({"solver": "x"},)}, ConfigError, "knows no part"),
         ({"run": {"time": "2 hours"}}, ConfigError, "2h"),
+        ({"run": {"memory": float("inf")}}, ConfigError, "run.memory"),
+        ({"run": {"memory": 1e12}}, ConfigError, "run.memory"),
+        ({"seeds": (2**63,)}, ConfigError, "64 bits"),
+        ({"device": "gpu"}, ConfigError, "device is auto, cpu"),
+        ({"dtype": "fload32"}, ConfigError, "Did you mean 'float32'"),
+        ({"exclude": ({"scheduler": "*"},)}, ConfigError, "leaves no combination"),
+        ({"suite": {"speed": {"name": "memory"}}}, ConfigError, "named already"),
     ],
 )
 def test_what_is_wrong_is_said(fields, kind, words):
@@ -106,10 +116,33 @@ def test_spans_of_time(text, seconds):
     assert read_span(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "h", "2x", "1h30", "-3s", "1..5m"])
+@pytest.mark.parametrize("text", ["", "h", "2x", "1h30", "-3s", "1..5m", "\u00b2", "\u00b2h"])
 def test_bad_spans_of_time(text):
     with pytest.raises(ConfigError, match="span of time"):
         read_span(text)
+
+
+@pytest.mark.parametrize("device", ["auto", "cpu", "cuda", "cuda:1", "mps", "xpu:0"])
+def test_devices_that_there_may_be_are_taken(device):
+    assert {job.settings["device"] for job in Plan(**TINY, device=device).jobs()} == {device}
+
+
+@pytest.mark.parametrize("name", ["plan.json", "plan.toml"])
+def test_a_plan_that_nests_too_deep_is_refused(tmp_path, name):
+    (tmp_path / name).write_text(("" if name.endswith("json") else "a = ") + "[" * 100_000)
+    with pytest.raises(ConfigError, match="too deep"):
+        Plan.load(tmp_path / name)
+
+
+def test_a_suites_field_may_not_have_the_name_of_a_plans(monkeypatch):
+    @config
+    class Placed(SuiteConfig):
+        device: str = "mine"
+
+    spec = ComponentSpec(kind="suite", name="placed", target="x:X", config=Placed, summary="Placed.")
+    monkeypatch.setattr("vidgen.bench.plan.read_choice", lambda *_: (spec, Placed()))
+    with pytest.raises(ConfigError, match="'placed' has a field 'device'"):
+        Plan(**TINY).jobs()
 
 
 def test_what_is_expected_follows_what_was_measured():

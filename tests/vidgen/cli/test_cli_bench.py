@@ -92,6 +92,9 @@ def test_refused_rows_are_written_without_measuring(vidgen, plan):
         (("--seeds", "one"), "whole numbers"),
         (("--time", "soon"), "span of time"),
         (("--retry", "failed"), "There is no status"),
+        (("--device", "gpu"), "device is auto"),
+        (("--memory", "inf"), "run.memory"),
+        (("--compare", "old.db", "new.db"), "stands alone"),
         (("--suite", "generation", "--set", "generation.metric=kinetik"), "Did you mean 'kinetic'"),
     ],
 )
@@ -120,3 +123,13 @@ def test_compare_finds_what_became_worse(tmp_path, refused):
     assert "decode" in done.output
     assert CliRunner().invoke(app, ["bench", "--compare", new, old]).exit_code == 0
     assert "There are no results" in refused("bench", "--compare", old, str(tmp_path / "absent.db"))
+    with Store(tmp_path / "other.db") as store:
+        store.add([Row(key="o", suite="memory", parts=parts, status="ok")])
+    assert "no row in common" in refused("bench", "--compare", old, str(tmp_path / "other.db"))
+
+
+def test_what_is_foreseen_counts_rows_that_are_tried_again(vidgen, plan):
+    vidgen("bench", plan, "--denoiser", "sora-dit@kinetic", "--out", "r.db")
+    for words, there in (((), 2), (("--retry", "incompatible"), 0)):
+        said = foreseen(vidgen, plan, "--denoiser", "sora-dit@kinetic", "--out", "r.db", *words)
+        assert [one["there"] for one in said["suites"]] == [there]

@@ -55,3 +55,7 @@ def test_no_torch_is_imported(results):
     code += "print('torch' in sys.modules, 'numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_video_without_end_is_refused(refused, results):
+    assert "finite number" in refused("report", results, "--video-megabytes", "inf")

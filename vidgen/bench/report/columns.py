@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
@@ -78,7 +79,8 @@ def runs(rows: Iterable[Row]) -> dict[str, str]:
     """Return a name for the run that each row (by key) belongs to.
 
     A suite that ran with one table of settings gives its own name; else what differs is added. Rows that are
-    still not told apart (same parts, same seed) are by what differs in their recipes' sampling.
+    still not told apart (same parts, same seed) are by what differs in their recipes' sampling and flags, and at last
+    by a number.
     """
     suites: dict[str, list[Row]] = {}
     for row in rows:
@@ -87,15 +89,34 @@ def runs(rows: Iterable[Row]) -> dict[str, str]:
     for suite, members in suites.items():
         measured = [row for row in members if row.status != "incompatible"]
         marks = _differing([row.settings for row in measured])
-        places = [(mark, parts_of(row), row.seed) for mark, row in zip(marks, measured, strict=True)]
-        if len(set(places)) < len(places):
-            more = _differing([row.recipe.get("sampling") or {} for row in measured])
+        if max(_takes(marks, measured), default=1) > 1:
+            more = _differing([_asked(row) for row in measured])
             marks = [", ".join(filter(None, pair)) for pair in zip(marks, more, strict=True)]
+        # Weights that were trained anew, or a plan that names its settings otherwise: nothing else tells them apart.
+        takes = [f"take={take}" if take > 1 else "" for take in _takes(marks, measured)]
+        marks = [", ".join(filter(None, pair)) for pair in zip(marks, takes, strict=True)]
         named = {
             row.key: f"{suite} ({mark})" if mark else suite for row, mark in zip(measured, marks, strict=True)
         }
         names |= {row.key: named.get(row.key, suite) for row in members}
     return names
+
+
+def _takes(marks: Sequence[str], rows: Sequence[Row]) -> list[int]:
+    """Return for each row how many there are up to it that nothing tells from it."""
+    seen: Counter[Any] = Counter()
+    found = []
+    for mark, row in zip(marks, rows, strict=True):
+        place = (mark, parts_of(row), row.seed)
+        seen[place] += 1
+        found.append(seen[place])
+    return found
+
+
+def _asked(row: Row) -> dict[str, Any]:
+    """Return what a row's recipe asks for beside the parts."""
+    flags = {name: bool(row.recipe.get(name)) for name in ("foreign", "adapt")}
+    return {**(row.recipe.get("sampling") or {}), **flags}
 
 
 def _differing(tables: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from vidgen.bench.report.columns import columns, runs, systems
 from vidgen.bench.store import Measure, Row, digest
@@ -68,3 +69,13 @@ def test_what_did_not_run_has_no_figures():
     rows = [row("speed", FULL, status="error"), row("speed", ("b", "d", "t", "s"), math.inf)]
     assert columns(rows) == []
     assert list(runs(rows).values()) == ["speed", "speed"]
+
+
+def test_rows_of_the_same_are_columns_of_their_own():
+    plain, adapted, again = (row("speed", FULL, value, sampling={"steps": 4}) for value in (1.0, 2.0, 3.0))
+    adapted = replace(adapted, key="a", recipe={**adapted.recipe, "adapt": True})
+    again = replace(again, key="b")
+    assert [one.run for one in columns([plain, adapted])] == ["speed (adapt=false)", "speed (adapt=true)"]
+    found = columns([plain, again])
+    assert [one.run for one in found] == ["speed", "speed (take=2)"]
+    assert [one.point(FULL)[0] for one in found] == [1.0, 3.0]
