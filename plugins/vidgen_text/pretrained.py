@@ -150,7 +150,7 @@ def _read_tokenizer(name: str, config: TransformersConfig) -> Any:
         return transformers.ByT5Tokenizer()
     try:
         # Tokens to read stand first, whatever the tokenizer was saved with.
-        return transformers.AutoTokenizer.from_pretrained(
+        read = transformers.AutoTokenizer.from_pretrained(
             source, padding_side="right", trust_remote_code=False
         )
     except Exception as problem:  # from OSError to ImportError and KeyError, by what is missing
@@ -158,3 +158,9 @@ def _read_tokenizer(name: str, config: TransformersConfig) -> Any:
             f"{name}: no tokenizer can be read from {source!r} ({first_line(problem)}); "
             "give source=FOLDER with its files, a hub id that can be reached, or source='' for bytes."
         ) from problem
+    if read.pad_token is None:
+        raise CheckpointError(
+            f"{name}: the tokenizer in {source!r} has no padding token, so no batch can be made; "
+            "fetch it again with its tokenizer_config.json."
+        )
+    return read

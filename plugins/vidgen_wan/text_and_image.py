@@ -65,7 +65,7 @@ class TextAndImage(TextEncoder):
             self.processor.save_pretrained(folder / PROCESSOR)
         if hasattr(self.words, "save_files"):
             (folder / TEXT).mkdir()
-            self.words.save_files(folder / TEXT)
+            self.words.save_files(folder / TEXT)  # type: ignore[operator]
 
     def save_images(self, folder: Path) -> None:
         """Write ``image_encoder`` and ``image_processor`` into a folder as transformers does."""
@@ -108,7 +108,8 @@ def _vision(config: TextAndImageConfig) -> nn.Module:
         return module
     folder = Path(config.source) / ENCODER
     try:
-        loaded, loading = transformers.CLIPVisionModel.from_pretrained(
+        kind: Any = transformers.CLIPVisionModel
+        loaded, loading = kind.from_pretrained(
             folder,
             config=sizes,
             dtype=torch.get_default_dtype(),

@@ -253,3 +253,12 @@ def test_code_beside_a_tokenizer_is_refused_without_a_question(
     with pytest.raises(CheckpointError, match="custom code") as caught:
         vidgen.create("text_encoder", "t5", tokenizer=str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_a_tokenizer_without_a_padding_token_is_refused(tmp_path: Path) -> None:
+    tokenizers = pytest.importorskip("tokenizers")
+    tokenizers.Tokenizer(tokenizers.models.WordLevel({"a": 0, "b": 1}, unk_token="b")).save(
+        str(tmp_path / "tokenizer.json")
+    )
+    with pytest.raises(CheckpointError, match=r"no padding token.*tokenizer_config\.json"):
+        vidgen.create("text_encoder", "t5", tokenizer=str(tmp_path))
