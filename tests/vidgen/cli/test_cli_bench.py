@@ -128,6 +128,11 @@ def test_compare_finds_what_became_worse(tmp_path, refused):
     assert "no row in common" in refused("bench", "--compare", old, str(tmp_path / "other.db"))
 
 
+def test_a_page_on_no_device_is_refused(refused):
+    assert "device is auto" in refused("ui", "--device", "gpu")
+    assert "dtype is auto" in refused("ui", "--dtype", "int8")
+
+
 def test_what_is_foreseen_counts_rows_that_are_tried_again(vidgen, plan):
     vidgen("bench", plan, "--denoiser", "sora-dit@kinetic", "--out", "r.db")
     for words, there in (((), 2), (("--retry", "incompatible"), 0)):
