@@ -157,8 +157,8 @@ class Store:
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError):
             raise
         except (sqlite3.Error, OSError) as problem:
-            short = "full" in str(problem)
-            what = "cannot be written" if short else "is no file of results, or is damaged"
+            outside = isinstance(problem, (sqlite3.OperationalError, OSError))
+            what = "cannot be read or written" if outside else "is no file of results, or is damaged"
             raise ResultsError(f"{self.path} {what}: {problem}.") from problem
 
     def __enter__(self) -> Self:

@@ -179,7 +179,7 @@ def test_a_full_disk_is_said_in_one_line(tmp_path):
     large = replace(ROW, artefacts=(Artefact("a", "b", b"x" * 1_000_000),))
     with Store(tmp_path / "r.db") as store:
         store.database.execute("PRAGMA max_page_count=20")
-        with pytest.raises(ResultsError, match="cannot be written: database or disk is full"):
+        with pytest.raises(ResultsError, match="cannot be read or written: database or disk is full"):
             store.add([large])
         assert store.rows() == []
 
