@@ -1,7 +1,7 @@
 """Solvers and grids against diffusers' samplers, read from their own saved settings.
 
-The model is a seeded, nonlinear function of x and of the number that it is told. Our x is float64; diffusers' samplers
-compute in float32 or mix in float32 coefficients, so what is left is their rounding.
+The model is a seeded, nonlinear function of x and of the number that it is told. Our x is float64, and diffusers'
+samplers are let compute in it too, as far as they can be: what is left is rounding of their own.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, assume, given, settings
@@ -56,7 +57,8 @@ def layout(name: str = "DDIMScheduler") -> SchedulerLayout:
 
 def theirs(scheduler: Any, predict: Model, noises: list[Tensor], steps: int, **extra: Any) -> tuple[Any, Any]:
     """Return what the model was told and x after each step, scaled to our process."""
-    scheduler.set_timesteps(steps, **extra)
+    with exactly(scheduler):
+        scheduler.set_timesteps(steps, **extra)
     # now and then diffusers' trailing spacing has an entry too many, -1, where N / steps is no exact number
     assume(float(scheduler.timesteps.min()) >= 0)
     x = noises[0] * float(getattr(scheduler, "init_noise_sigma", 1.0))
@@ -68,7 +70,7 @@ def theirs(scheduler: Any, predict: Model, noises: list[Tensor], steps: int, **e
         x_in = scheduler.scale_model_input(x, t) if hasattr(scheduler, "scale_model_input") else x
         told.append(float(t))
         output = predict(x_in, float(t))
-        with handed_out(scheduler, noises[len(states) + 1] if len(states) + 1 < len(noises) else None):
+        with exactly(scheduler, noises[len(states) + 1] if len(states) + 1 < len(noises) else None):
             if cog:
                 x, old = scheduler.step(output, old, t, times[i - 1] if i else None, x)
             else:
@@ -80,13 +82,24 @@ def theirs(scheduler: Any, predict: Model, noises: list[Tensor], steps: int, **e
     return told, states
 
 
+class Double:
+    """numpy or torch without a float32."""
+
+    def __init__(self, library: Any) -> None:
+        self.library, self.float32 = library, library.float64
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.library, name)
+
+
 @contextmanager
-def handed_out(scheduler: Any, noise: Tensor | None) -> Iterator[None]:
-    """Let a sampler of diffusers draw this noise."""
+def exactly(scheduler: Any, noise: Tensor | None = None) -> Iterator[None]:
+    """Let a sampler of diffusers draw this noise, and compute in float64."""
+    module = sys.modules[type(scheduler).__module__]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            sys.modules[type(scheduler).__module__], "randn_tensor", lambda *a, **k: noise, raising=False
-        )
+        patch.setattr(module, "randn_tensor", lambda *a, **k: noise, raising=False)
+        patch.setattr(module, "torch", Double(torch))
+        patch.setattr(module, "np", Double(np), raising=False)
         yield
 
 
@@ -123,12 +136,6 @@ def refine(scheduler: Any, process: Process) -> None:
         scheduler.final_alpha_cumprod = bars[0]
 
 
-def tolerance(settings: dict[str, Any]) -> float:
-    """Return `TOLERANCE`; more where diffusers rounds an x of 4096 times its size to float32 (zero terminal SNR)."""
-    large = settings.get("rescale_betas_zero_snr") and settings["_class_name"].startswith("Euler")
-    return 1e-4 if large else TOLERANCE
-
-
 def told_within(settings: dict[str, Any]) -> float:
     """Return how far the numbers told may differ: nothing for entries of a table and for times of a flow.
 
@@ -158,7 +165,7 @@ def check(
     assert len(states) == len(our_states) == steps
     for one, other in zip(our_states, states, strict=True):
         scale = max(1.0, float(other.abs().max()))
-        assert float((one - other).abs().max()) < tolerance(settings) * scale, found.slot
+        assert float((one - other).abs().max()) < TOLERANCE * scale, found.slot
     written = layout().write(found)
     assert written is not None
     again = getattr(diffusers, written["_class_name"]).from_config(json.loads(json.dumps(written)))
