@@ -3,11 +3,11 @@
     python -m benchmarks.given [--model FOLDER_OR_TAG] [--limit 112]
 
 Held-out clips of the kinetic world at 17x64x64. Some of their frames are given with their caption: the first (image),
-the first nine (forward), the last eight (backward), the first and the last four (between), the first, the middle and the
-last (key frames). Read back by the scorer: the
-share of clips with the right word. A seam is within range when the frames on either side of it differ no more than the
-two most different neighbours elsewhere in the clip. `words alone` is the same captions without frames. In brackets
-stands how often the real clips themselves, through the autoencoder, keep to that range at the same places.
+the first nine (forward), the last eight (backward), the first and the last four (between), the first, the middle and
+the last (key frames). Read back by the scorer: the share of clips with the right word. A seam is within range when the
+frames on either side of it differ no more than the two most different neighbours elsewhere in the clip. `words alone`
+is the same captions without frames. In brackets stands how often the real clips themselves, through the autoencoder,
+keep to that range at the same places.
 """
 
 from __future__ import annotations
