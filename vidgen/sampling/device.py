@@ -46,16 +46,13 @@ def bf16_is_fast(device: str) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     if device != "cpu":
         return device != "mps"
-    seconds = {}
-    for dtype in (torch.float32, torch.bfloat16):
-        left = torch.ones(256, 256, dtype=dtype)
-        left @ left
-        runs = []
-        for _ in range(5):
+    sides = {dtype: torch.ones(256, 256, dtype=dtype) for dtype in (torch.float32, torch.bfloat16)}
+    seconds = dict.fromkeys(sides, float("inf"))
+    for _ in range(8):  # in turn, so that whatever else the machine does slows both
+        for dtype, side in sides.items():
             begin = time.perf_counter()
-            left @ left
-            runs.append(time.perf_counter() - begin)
-        seconds[dtype] = min(runs)
+            side @ side
+            seconds[dtype] = min(seconds[dtype], time.perf_counter() - begin)
     return seconds[torch.bfloat16] < 0.7 * seconds[torch.float32]
 
 
