@@ -56,6 +56,7 @@ class Family:
         pooled: Fields of a second text encoder, which gives the pooled text; None for a family with one.
         times: Which times the sampler is told to take: its `own`, `even` ones (which it then shifts), or
             `linear-quadratic` ones.
+        distances: Whether the denoiser measures distances in pixels, and so is told the autoencoder's strides.
     """
 
     text: Callable[[Fields, Fields], Fields]
@@ -63,6 +64,7 @@ class Family:
     denoiser: str = "transformer"
     pooled: Fields | None = None
     times: Literal["own", "even", "linear-quadratic"] = "own"
+    distances: bool = False
 
 
 def _plain(**fields: Any) -> Callable[[Any, Any], Fields]:
@@ -124,6 +126,7 @@ FAMILIES: Mapping[str, Family] = {
         text=_plain(max_tokens=128, attends_padding=True),
         call=_plain(frames=161, height=512, width=704, fps=25.0, steps=50, guidance=3.0),
         times="even",
+        distances=True,
     ),
     "LattePipeline": Family(
         text=_plain(max_tokens=120, cleaning="lower", negative_length="prompt"),
@@ -175,7 +178,7 @@ class DiffusersLayout(PipelineLayout):
         backbone = BACKBONES[data["_class_name"]]
         if isinstance(backbone.fill, int):
             told["text_tokens"] = text.max_tokens
-        if data["_class_name"] == "LTXVideoTransformer3DModel":
+        if family.distances:
             told["pixel_stride"] = (latent.time_stride, latent.space_stride, latent.space_stride)
         denoiser = _slot("denoiser", folder / family.denoiser, **told)
         if scheduler.inverted != denoiser.config.backbone.reversed_time:  # type: ignore[attr-defined]

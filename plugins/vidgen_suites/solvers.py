@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vidgen.bench.suite import Suite
 from vidgen.bench.work import Work
+from vidgen.checkpoint import atomic_file
 from vidgen.errors import VideoError
 from vidgen.metrics import psnr
 from vidgen.sampling.pipeline import Pipeline
@@ -59,9 +60,8 @@ class Solvers(Suite):
                 adapt=work.pipe.recipe.adapt,
             )
             latents, videos = self._run(pipe, settings.reference_steps, work.seed)
-            new = file.with_suffix(".new")
-            save_file({"latents": latents.contiguous(), "videos": videos.contiguous()}, new)
-            new.replace(file)  # whole or not there
+            with atomic_file(file) as new:
+                save_file({"latents": latents.contiguous(), "videos": videos.contiguous()}, new)
             return latents, videos
 
     def _run(self, pipe: Pipeline, steps: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -124,9 +124,10 @@ class Batches(Dataset):
             chosen = indices.tolist()
             if table.table.cache_text:
                 return Batch(cache.text(chosen), latents=cache.latents(chosen))
-            captions = cache.captions(chosen)
             if data.rewords:
                 captions = [data.caption(i, table.size, step + 1) for i in chosen]
+            else:
+                captions = cache.captions(chosen)
             return Batch(captions, latents=cache.latents(chosen))
         samples = [data.sample(int(i), table.size) for i in indices]
         video = to_unit(np.stack([sample.video for sample in samples]))
